@@ -14,8 +14,12 @@ abstract contract OpenToken is ERC20("Weird", "WRD") {
 contract FeeToken is OpenToken {
     function _update(address from, address to, uint256 value) internal override {
         if (from == address(0) || to == address(0)) return super._update(from, to, value);
-        super._update(from, to, value - value / 10);
-        super._update(from, address(0xFEE), value / 10);
+        super._update(from, to, value - feeOf(value));
+        super._update(from, address(0xFEE), feeOf(value));
+    }
+
+    function feeOf(uint256 value) public pure returns (uint256) {
+        return value / 10;
     }
 }
 
@@ -88,7 +92,7 @@ contract CallingToken is OpenToken {
 
     function _update(address from, address to, uint256 value) internal override {
         super._update(from, to, value);
-        if (target == address(0)) return;
+        if (target == address(0) || from == address(0)) return;
         address called = target;
         target = address(0);
         (succeeded, answer) = called.call(data);
