@@ -1,0 +1,112 @@
+//! Messages that people and gateways sign (EIP-712), and their domains.
+//!
+//! The channel messages are those of x402 v2 `batch-settlement` to the byte, so that stock clients, servers and
+//! facilitators understand ours and we theirs.
+
+use alloy_primitives::{Address, B256};
+use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain, sol};
+
+sol! {
+    /// Who pays whom through a channel, in which token, and how long the payer waits to take money back.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct ChannelConfig {
+        address payer;
+        address payerAuthorizer;
+        address receiver;
+        address receiverAuthorizer;
+        address token;
+        uint40 withdrawDelay;
+        bytes32 salt;
+    }
+
+    /// The payer's cumulative promise: of this channel at most `maxClaimableAmount` may ever be claimed.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Voucher {
+        bytes32 channelId;
+        uint128 maxClaimableAmount;
+    }
+
+    /// A buyer's wish for the key of one version, answered only to `hpkePublicKey` and only by `gateway`.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct KeyRequest {
+        uint256 licenceId;
+        uint32 version;
+        bytes32 hpkePublicKey;
+        bytes32 nonce;
+        uint64 expiry;
+        address gateway;
+    }
+}
+
+/// The domain of channel messages: `("x402 Batch Settlement", "1", chain, contract)`.
+#[must_use]
+pub fn channels_domain(chain_id: u64, channels: Address) -> Eip712Domain {
+    eip712_domain! {
+        name: "x402 Batch Settlement",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: channels,
+    }
+}
+
+/// The domain of key requests, bound to the chain and its `Licences` contract.
+#[must_use]
+pub fn licences_domain(chain_id: u64, licences: Address) -> Eip712Domain {
+    eip712_domain! {
+        name: "Residual Licences",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: licences,
+    }
+}
+
+impl ChannelConfig {
+    /// The channel's id: the EIP-712 digest of its configuration in the domain of the channels' contract.
+    #[must_use]
+    pub fn channel_id(&self, domain: &Eip712Domain) -> B256 {
+        self.eip712_signing_hash(domain)
+    }
+
+    /// Whether all that a served channel must have is there: an authorising key of the payer's own, since a contract
+    /// wallet could otherwise unsay its vouchers.
+    #[must_use]
+    pub fn can_be_served(&self) -> bool {
+        self.payerAuthorizer != Address::ZERO
+    }
+
+    /// The ABI encoding, as the contract takes it.
+    #[must_use]
+    pub fn to_abi(&self) -> Vec<u8> {
+        self.abi_encode()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Digests made by the stock x402 library, shared with the Solidity tests.
+    const VECTORS: &str = include_str!("../../../contracts/test/vectors/x402.json");
+
+    #[test]
+    fn channel_ids_and_voucher_digests_are_those_of_stock_x402() {
+        let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+        let channels: Address = serde_json::from_value(vectors["channels"].clone()).unwrap();
+        let domain = channels_domain(vectors["chainId"].as_u64().unwrap(), channels);
+        let vouchers = vectors["vouchers"].as_array().unwrap();
+        assert!(!vouchers.is_empty());
+        for vector in vouchers {
+            let config: ChannelConfig = serde_json::from_value(vector["config"].clone()).unwrap();
+            let channel_id: B256 = serde_json::from_value(vector["channelId"].clone()).unwrap();
+            assert_eq!(config.channel_id(&domain), channel_id);
+            let voucher = Voucher {
+                channelId: channel_id,
+                maxClaimableAmount: vector["maxClaimableAmount"].as_str().unwrap().parse().unwrap(),
+            };
+            let digest: B256 = serde_json::from_value(vector["digest"].clone()).unwrap();
+            assert_eq!(voucher.eip712_signing_hash(&domain), digest);
+        }
+    }
+}
