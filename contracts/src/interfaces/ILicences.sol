@@ -91,7 +91,7 @@ interface ILicences is IERC2981, IERC5643 {
 
     /// A payment signed for `Royalties` with EIP-3009 `receiveWithAuthorization`; the signed value is the price, the
     /// signed nonce is {authorizationNonce}.
-    /// @param signature 65 bytes r, s, v, or whatever the token's overload for packed signatures takes
+    /// @param signature packed: r, s, v of an account, or what a contract wallet takes (ERC-1271), as in USDC 2.2
     struct Authorization {
         address from;
         uint256 validAfter;

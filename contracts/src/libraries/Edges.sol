@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IAssets} from "../interfaces/IAssets.sol";
+
+/// The lineage of one asset as words: `parentId << 112 | child << 56 | all`, ascending by parent, the rate of kind k at
+/// bits 14k to 14k + 13 of its 56. A parent id has 128 bits, so a word has 240.
+library Edges {
+    uint256 internal constant KINDS = 4;
+    uint256 internal constant MAX_EDGES = 64;
+    /// Of own revenue and of inherited revenue alike, for each kind.
+    uint256 internal constant MAX_SUM_BPS = 9_000;
+
+    uint256 private constant RATE_BITS = 14;
+    uint256 private constant RATE_MASK = (1 << RATE_BITS) - 1;
+    uint256 private constant RATES_BITS = 56;
+    uint256 private constant RATES_MASK = (1 << RATES_BITS) - 1;
+    uint256 private constant PARENT_SHIFT = 112;
+
+    /// A list under construction. It has room for every edge an asset may have, so that inserting never copies it.
+    struct List {
+        uint256[MAX_EDGES] words;
+        uint256 length;
+    }
+
+    function pack(uint256 parentId, uint256 all, uint256 child) internal pure returns (uint256) {
+        return parentId << PARENT_SHIFT | child << RATES_BITS | all;
+    }
+
+    function parentOf(uint256 edge) internal pure returns (uint256) {
+        return edge >> PARENT_SHIFT;
+    }
+
+    /// The four rates of reach `All`, packed.
+    function allRates(uint256 edge) internal pure returns (uint256) {
+        return edge & RATES_MASK;
+    }
+
+    /// The four rates of reach `Child`, packed.
+    function childRates(uint256 edge) internal pure returns (uint256) {
+        return edge >> RATES_BITS & RATES_MASK;
+    }
+
+    /// One of four packed rates.
+    function rate(uint256 rates, uint256 kind) internal pure returns (uint256) {
+        return rates >> RATE_BITS * kind & RATE_MASK;
+    }
+
+    function packRates(uint16[4] memory rates) internal pure returns (uint256 packed) {
+        for (uint256 kind = 0; kind < KINDS; ++kind) {
+            packed |= uint256(rates[kind]) << RATE_BITS * kind;
+        }
+    }
+
+    function unpackRates(uint256 packed) internal pure returns (uint16[4] memory rates) {
+        for (uint256 kind = 0; kind < KINDS; ++kind) {
+            // forge-lint: disable-next-line(unsafe-typecast) -- a rate has 14 bits
+            rates[kind] = uint16(rate(packed, kind));
+        }
+    }
+
+    /// Puts an edge in its place. Of two edges to one parent one remains, with the higher rate of each kind and reach.
+    function insert(List memory list, uint256 edge) internal pure {
+        uint256 length = list.length;
+        uint256 parent = parentOf(edge);
+        uint256 place = length;
+        while (place > 0 && parentOf(list.words[place - 1]) > parent) --place;
+        if (place > 0 && parentOf(list.words[place - 1]) == parent) {
+            list.words[place - 1] = _higher(list.words[place - 1], edge);
+            return;
+        }
+        if (length == MAX_EDGES) revert IAssets.TooManyEdges(length + 1);
+        for (uint256 i = length; i > place; --i) {
+            list.words[i] = list.words[i - 1];
+        }
+        list.words[place] = edge;
+        list.length = length + 1;
+    }
+
+    /// What a child of this list's asset owes because of it: rates of reach `All` go down to every descendant, those of
+    /// reach `Child` do not. An edge without the first is not copied.
+    function insertInherited(List memory list, uint256[] memory parentEdges) internal pure {
+        for (uint256 i = 0; i < parentEdges.length; ++i) {
+            uint256 rates = allRates(parentEdges[i]);
+            if (rates != 0) insert(list, pack(parentOf(parentEdges[i]), rates, 0));
+        }
+    }
+
+    function toArray(List memory list) internal pure returns (uint256[] memory edges) {
+        edges = new uint256[](list.length);
+        for (uint256 i = 0; i < edges.length; ++i) {
+            edges[i] = list.words[i];
+        }
+    }
+
+    /// The sums for each kind, in full words: in lanes as narrow as a rate's they would wrap and slip under the limit.
+    function sums(uint256[] memory edges) internal pure returns (uint256[4] memory own, uint256[4] memory inherited) {
+        for (uint256 i = 0; i < edges.length; ++i) {
+            uint256 all = allRates(edges[i]);
+            uint256 child = childRates(edges[i]);
+            for (uint256 kind = 0; kind < KINDS; ++kind) {
+                uint256 childRate = rate(child, kind);
+                own[kind] += rate(all, kind) + childRate;
+                inherited[kind] += childRate;
+            }
+        }
+    }
+
+    /// Holds the sums to the limit. Those of inherited revenue are parts of those of own revenue.
+    function checkSums(uint256[] memory edges) internal pure {
+        (uint256[4] memory own,) = sums(edges);
+        for (uint256 kind = 0; kind < KINDS; ++kind) {
+            if (own[kind] > MAX_SUM_BPS) revert IAssets.RatesAboveLimit(kind, own[kind]);
+        }
+    }
+
+    /// The highest `Child` rate of each kind.
+    function highestChildRates(uint256[] memory edges) internal pure returns (uint256[4] memory highest) {
+        for (uint256 i = 0; i < edges.length; ++i) {
+            uint256 child = childRates(edges[i]);
+            for (uint256 kind = 0; kind < KINDS; ++kind) {
+                uint256 childRate = rate(child, kind);
+                if (childRate > highest[kind]) highest[kind] = childRate;
+            }
+        }
+    }
+
+    function _higher(uint256 a, uint256 b) private pure returns (uint256 edge) {
+        edge = parentOf(a) << PARENT_SHIFT;
+        for (uint256 shift = 0; shift < PARENT_SHIFT; shift += RATE_BITS) {
+            uint256 rateA = a >> shift & RATE_MASK;
+            uint256 rateB = b >> shift & RATE_MASK;
+            edge |= (rateA > rateB ? rateA : rateB) << shift;
+        }
+    }
+}
