@@ -1,0 +1,357 @@
+//! What the gateway's end takes and refuses, and what it redeems.
+
+use alloy_primitives::{Address, B256, aliases::U40};
+use proptest::prelude::*;
+use residual_meter::{
+    ChargeError, Charged, CompactError, Escrow, FileError, Meter, OpenChannelError, OpenMeterError,
+    REMEMBERED_CHARGES, SignatureError, VoucherClaim,
+};
+use residual_primitives::Amount;
+use tempfile::tempdir;
+
+use crate::parties::{AUTHORIZER, Payer, RECEIVER, TOKEN, channels, charge, escrow, open, rules};
+
+fn claims(meter: &Meter) -> Vec<VoucherClaim> {
+    meter.redeemable(Amount::ZERO).unwrap().concat()
+}
+
+#[test]
+fn a_use_is_charged_and_redeemed() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+    let charged = meter.accept(&payer.voucher(100), &charge(1, 40)).unwrap();
+    assert_eq!(charged, Charged { repeated: false, amount: Amount(40), charged_total: Amount(40) });
+    // The first use cost less than was promised for it: the next voucher needs to cover only what was charged.
+    let charged = meter.accept(&payer.voucher(101), &charge(2, 61)).unwrap();
+    assert_eq!(charged.charged_total, Amount(101));
+
+    let rows = claims(&meter);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].total_claimed, rows[0].raise), (Amount(101), Amount(101)));
+    assert_eq!(rows[0].signed, payer.voucher(101));
+    assert_eq!(rows[0].config, payer.config);
+    assert!(meter.redeemable(Amount(102)).unwrap().is_empty(), "not worth its gas");
+
+    meter.claimed(payer.channel_id, Amount(101)).unwrap();
+    assert!(claims(&meter).is_empty());
+    meter.claimed(payer.channel_id, Amount(50)).unwrap();
+    assert!(claims(&meter).is_empty(), "an older event does not undo a newer one");
+    meter.accept(&payer.voucher(120), &charge(3, 10)).unwrap();
+    assert_eq!((claims(&meter)[0].total_claimed, claims(&meter)[0].raise), (Amount(111), Amount(10)));
+}
+
+#[test]
+fn claims_come_in_batches_of_a_hundred_and_the_largest_first() {
+    let dir = tempdir().unwrap();
+    let meter = open(dir.path());
+    let payers: Vec<_> = (1..=101).map(Payer::new).collect();
+    for (index, payer) in (1..).zip(&payers) {
+        meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+        meter.accept(&payer.voucher(index), &charge(1, index)).unwrap();
+    }
+    let batches = meter.redeemable(Amount(1)).unwrap();
+    assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [100, 1]);
+    let raises: Vec<u128> = batches.concat().iter().map(|row| row.raise.0).collect();
+    assert!(raises.is_sorted_by(|a, b| a >= b));
+    assert_eq!(raises.iter().sum::<u128>(), 101 * 102 / 2);
+    assert_eq!(meter.redeemable(Amount(100)).unwrap().concat().len(), 2);
+}
+
+#[test]
+fn channels_that_cannot_be_served_are_not_opened() {
+    let dir = tempdir().unwrap();
+    let meter =
+        Meter::open(dir.path(), channels(), residual_meter::Rules { max_channels: 1, ..rules() }).unwrap();
+    let refused = |change: fn(&mut residual_primitives::signed::ChannelConfig)| {
+        let mut config = Payer::new(1).config;
+        change(&mut config);
+        meter.open_channel(&config, escrow(10)).unwrap_err()
+    };
+    let (zero, other) = (Address::ZERO, Address::repeat_byte(9));
+    assert_eq!(refused(|config| config.payerAuthorizer = Address::ZERO), OpenChannelError::NoAuthorizer);
+    assert_eq!(refused(|config| config.payer = Address::ZERO), OpenChannelError::Incomplete);
+    assert_eq!(refused(|config| config.receiver = Address::ZERO), OpenChannelError::Incomplete);
+    assert_eq!(
+        refused(|config| config.receiverAuthorizer = Address::ZERO),
+        OpenChannelError::OtherAuthorizer { expected: AUTHORIZER, found: zero }
+    );
+    assert_eq!(
+        refused(|config| config.token = Address::repeat_byte(9)),
+        OpenChannelError::Token { found: other }
+    );
+    let delay = |found_s| OpenChannelError::WithdrawDelay { min_s: 86_400, max_s: 2_592_000, found_s };
+    assert_eq!(refused(|config| config.withdrawDelay = U40::from(86_399)), delay(86_399));
+    assert_eq!(refused(|config| config.withdrawDelay = U40::from(2_592_001)), delay(2_592_001));
+    assert!(meter.channels().is_empty());
+    meter.open_channel(&Payer::new(1).config, escrow(10)).unwrap();
+    meter.open_channel(&Payer::new(1).config, escrow(20)).unwrap();
+    let full = meter.open_channel(&Payer::new(2).config, escrow(10));
+    assert_eq!(full, Err(OpenChannelError::TooMany { max: 1 }));
+}
+
+/// CH-3: only confirmed escrow, less what is being withdrawn, and only after the ledger was asked.
+#[test]
+fn ch_3_only_confirmed_escrow_is_charged() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(0)).unwrap();
+    let beyond = |covered| {
+        move |result: Result<Charged, ChargeError>| {
+            assert!(
+                matches!(result, Err(ChargeError::BeyondEscrow { covered: c, .. }) if c == Amount(covered)),
+                "{result:?}"
+            );
+        }
+    };
+    beyond(0)(meter.accept(&payer.voucher(10), &charge(1, 10)));
+    meter.reconcile(payer.channel_id, Escrow { pending_withdrawal: Amount(95), ..escrow(100) }).unwrap();
+    beyond(5)(meter.accept(&payer.voucher(10), &charge(1, 10)));
+    meter
+        .reconcile(payer.channel_id, Escrow { pending_withdrawal: Amount(u128::MAX), ..escrow(100) })
+        .unwrap();
+    beyond(0)(meter.accept(&payer.voucher(10), &charge(1, 10)));
+    meter.reconcile(payer.channel_id, escrow(100)).unwrap();
+    beyond(100)(meter.accept(&payer.voucher(101), &charge(1, 10)));
+    meter.accept(&payer.voucher(100), &charge(1, 90)).unwrap();
+
+    // A withdrawal that is asked for later does not stop the claim of what was charged, a smaller balance does in part.
+    meter.reconcile(payer.channel_id, Escrow { pending_withdrawal: Amount(100), ..escrow(100) }).unwrap();
+    assert_eq!(claims(&meter)[0].total_claimed, Amount(90));
+    meter.reconcile(payer.channel_id, escrow(50)).unwrap();
+    assert_eq!(claims(&meter)[0].total_claimed, Amount(50));
+    drop(meter);
+
+    let meter = open(dir.path());
+    assert!(matches!(
+        meter.accept(&payer.voucher(110), &charge(2, 10)),
+        Err(ChargeError::NotReconciled { .. })
+    ));
+    assert!(claims(&meter).is_empty(), "nothing is claimed on a guess");
+    meter.claimed(payer.channel_id, Amount(1)).unwrap();
+    assert_eq!(
+        meter.channel(payer.channel_id).unwrap().escrow,
+        None,
+        "a claim alone does not tell the balance"
+    );
+    meter.reconcile(payer.channel_id, escrow(200)).unwrap();
+    meter.accept(&payer.voucher(110), &charge(2, 10)).unwrap();
+}
+
+#[test]
+fn what_pays_for_nothing_new_is_refused() {
+    let (dir, payer, other) = (tempdir().unwrap(), Payer::new(1), Payer::new(2));
+    let meter = open(dir.path());
+    assert!(matches!(meter.accept(&payer.voucher(10), &charge(1, 10)), Err(ChargeError::UnknownChannel(_))));
+    assert!(meter.reconcile(payer.channel_id, escrow(1)).is_err());
+    assert!(meter.claimed(payer.channel_id, Amount(1)).is_err());
+    meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+    meter.accept(&payer.voucher(100), &charge(1, 60)).unwrap();
+    let before = meter.channel(payer.channel_id);
+
+    for max in [0, 99, 100] {
+        let refused = meter.accept(&payer.voucher(max), &charge(2, 1));
+        assert!(matches!(refused, Err(ChargeError::NotGrowing { highest: Amount(100), .. })));
+    }
+    for amount in [60, u128::MAX] {
+        let refused = meter.accept(&payer.voucher(119), &charge(2, amount));
+        assert!(matches!(refused, Err(ChargeError::Uncovered { charged: Amount(60), .. })));
+    }
+    let mut elsewhere = charge(2, 10);
+    elsewhere.receiver = Address::repeat_byte(9);
+    assert!(matches!(
+        meter.accept(&payer.voucher(120), &elsewhere),
+        Err(ChargeError::Receiver { found: RECEIVER, .. })
+    ));
+    let mut dearer = charge(2, 10);
+    dearer.token = Address::repeat_byte(9);
+    assert!(matches!(
+        meter.accept(&payer.voucher(120), &dearer),
+        Err(ChargeError::Token { found: TOKEN, .. })
+    ));
+    let mut forged = payer.voucher(120);
+    forged.signature = other.sign(&channels().voucher_digest(&forged.voucher)).unwrap();
+    let refused = meter.accept(&forged, &charge(2, 10));
+    assert!(matches!(refused, Err(ChargeError::Signature(SignatureError::OtherSigner { .. }))));
+    assert!(meter.check(&forged, &charge(2, 10)).is_err());
+    assert_eq!(meter.channel(payer.channel_id), before, "nothing has changed");
+    meter.check(&payer.voucher(120), &charge(2, 10)).unwrap();
+    assert_eq!(meter.channel(payer.channel_id), before, "a check reserves nothing");
+}
+
+#[test]
+fn the_unclaimed_cap_holds_over_all_channels_of_a_token() {
+    let (dir, a, b) = (tempdir().unwrap(), Payer::new(1), Payer::new(2));
+    let meter = open(dir.path());
+    let whole = Escrow { balance: Amount(u128::MAX), ..Escrow::default() };
+    meter.open_channel(&a.config, whole).unwrap();
+    meter.open_channel(&b.config, whole).unwrap();
+    meter.accept(&a.voucher(900_000), &charge(1, 600_000)).unwrap();
+    let refused = meter.accept(&b.voucher(u128::MAX), &charge(1, 400_001));
+    assert!(matches!(refused, Err(ChargeError::UnclaimedCap { token: TOKEN, cap: Amount(1_000_000) })));
+    meter.accept(&b.voucher(400_000), &charge(1, 400_000)).unwrap();
+    assert!(matches!(
+        meter.accept(&a.voucher(900_001), &charge(2, 1)),
+        Err(ChargeError::UnclaimedCap { .. })
+    ));
+    meter.claimed(a.channel_id, Amount(600_000)).unwrap();
+    meter.accept(&a.voucher(1_200_000), &charge(2, 600_000)).unwrap();
+}
+
+/// MET-2: a repeated request is answered once more and charged once, also after restart and compaction; the same id
+/// with anything else is refused.
+#[test]
+fn met_2_a_repeated_request_is_charged_once() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let mut meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+    let first = meter.accept(&payer.voucher(10), &charge(1, 10)).unwrap();
+    for round in 0..3 {
+        // The work may cost another amount the second time; what was charged stands.
+        let again = meter.accept(&payer.voucher(10), &charge(1, 3)).unwrap();
+        assert_eq!(again, Charged { repeated: true, ..first }, "round {round}");
+        let mut other = charge(1, 10);
+        other.request_digest = B256::ZERO;
+        assert!(matches!(meter.accept(&payer.voucher(10), &other), Err(ChargeError::RequestReused { .. })));
+        let higher = meter.accept(&payer.voucher(20), &charge(1, 10));
+        assert!(matches!(higher, Err(ChargeError::RequestReused { .. })));
+        let mut forged = payer.voucher(10);
+        forged.signature[3] ^= 1;
+        assert!(
+            matches!(meter.accept(&forged, &charge(1, 10)), Err(ChargeError::Signature(_))),
+            "an eavesdropper"
+        );
+        let under_another_id = meter.accept(&payer.voucher(10), &charge(2, 10));
+        assert!(matches!(under_another_id, Err(ChargeError::NotGrowing { .. })));
+        if round == 0 {
+            meter.compact().unwrap();
+        } else {
+            drop(meter);
+            meter = open(dir.path());
+            meter.reconcile(payer.channel_id, escrow(1_000)).unwrap();
+        }
+    }
+    // Forgotten ids are refused for their voucher.
+    for request in 2..=u64::try_from(REMEMBERED_CHARGES).unwrap() + 1 {
+        meter.accept(&payer.voucher(u128::from(request) * 10), &charge(request, 10)).unwrap();
+    }
+    assert!(matches!(meter.accept(&payer.voucher(10), &charge(1, 10)), Err(ChargeError::NotGrowing { .. })));
+}
+
+/// A log from an older copy: the ledger knows of claims that the log does not, and the meter goes on from them.
+#[test]
+fn met_1_a_restored_log_goes_on_from_what_was_claimed() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let meter = open(dir.path());
+    meter.open_channel(&payer.config, Escrow { total_claimed: Amount(70), ..escrow(1_000) }).unwrap();
+    let refused = meter.accept(&payer.voucher(75), &charge(1, 10));
+    assert!(matches!(refused, Err(ChargeError::Uncovered { charged: Amount(70), .. })));
+    assert!(claims(&meter).is_empty());
+    meter.accept(&payer.voucher(80), &charge(1, 10)).unwrap();
+    assert_eq!((claims(&meter)[0].total_claimed, claims(&meter)[0].raise), (Amount(80), Amount(10)));
+    drop(meter);
+    let meter = open(dir.path());
+    assert_eq!(meter.channel(payer.channel_id).unwrap().charged, Amount(80));
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = tempdir().unwrap();
+    let first = open(dir.path());
+    let second = Meter::open(dir.path(), channels(), rules());
+    assert!(matches!(second, Err(OpenMeterError::File(FileError::InUse { .. }))));
+    drop(first);
+    open(dir.path());
+}
+
+#[test]
+fn a_compaction_that_fails_stops_nothing() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+    for request in 1..=20 {
+        meter.accept(&payer.voucher(u128::from(request)), &charge(request, 1)).unwrap();
+    }
+    let draft = dir.path().join("charges.log.new");
+    std::fs::create_dir(&draft).unwrap();
+    let long = meter.log_bytes().unwrap();
+    assert!(matches!(meter.compact(), Err(CompactError::Kept(_))));
+    assert_eq!(meter.log_bytes().unwrap(), long);
+    meter.accept(&payer.voucher(21), &charge(21, 1)).unwrap();
+    std::fs::remove_dir(&draft).unwrap();
+    meter.compact().unwrap();
+    assert!(meter.log_bytes().unwrap() < long);
+    meter.accept(&payer.voucher(22), &charge(22, 1)).unwrap();
+    let before = meter.channel(payer.channel_id).unwrap();
+    drop(meter);
+    let meter = open(dir.path());
+    assert_eq!(meter.recovery().charges, u64::try_from(REMEMBERED_CHARGES).unwrap() + 1);
+    meter.reconcile(payer.channel_id, escrow(1_000)).unwrap();
+    assert_eq!(meter.channel(payer.channel_id).unwrap(), before);
+    assert!(meter.accept(&payer.voucher(15), &charge(15, 1)).unwrap().repeated);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever a payer sends and the ledger says, in any order and with restarts: no panic, what is charged stays
+    /// within a signed voucher and the escrow of that moment (CH-3), a refusal changes nothing, and every claim is one
+    /// that the contract takes (CH-1).
+    #[test]
+    fn hostile_histories_keep_the_books(
+        steps in prop::collection::vec((0..8_u8, any::<u128>(), 0..6_u64, any::<u16>()), 1..40)
+    ) {
+        let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+        let mut meter = open(dir.path());
+        let mut now = escrow(1_000);
+        meter.open_channel(&payer.config, now).unwrap();
+        for (kind, number, request, noise) in steps {
+            let small = number % 1_200;
+            let before = meter.channel(payer.channel_id);
+            match kind {
+                0..=4 => {
+                    let mut signed = payer.voucher(if noise % 11 == 0 { number } else { small });
+                    if noise % 7 == 0 {
+                        signed.signature[usize::from(noise) % 65] ^= (noise >> 8) as u8 | 1;
+                    }
+                    let price = if noise % 13 == 0 { number } else { small / 7 };
+                    let mut charge = charge(request, price);
+                    charge.at_s = u64::from(noise);
+                    match meter.accept(&signed, &charge) {
+                        Ok(Charged { repeated: false, charged_total, .. }) => {
+                            let before = before.unwrap();
+                            prop_assert_eq!(charged_total.0, before.charged.0 + price);
+                            prop_assert!(charged_total <= signed.max_claimable());
+                            prop_assert!(signed.max_claimable() <= now.covers());
+                            prop_assert_eq!(channels().verify(&signed, payer.config.payerAuthorizer), Ok(()));
+                        }
+                        Ok(_) | Err(_) => prop_assert_eq!(meter.channel(payer.channel_id), before),
+                    }
+                }
+                5 => {
+                    let balance = Amount(small.max(now.total_claimed.0));
+                    now = Escrow { balance, pending_withdrawal: Amount(u128::from(noise % 900)), ..now };
+                    meter.reconcile(payer.channel_id, now).unwrap();
+                }
+                6 => {
+                    for row in claims(&meter) {
+                        prop_assert!(row.total_claimed <= row.signed.max_claimable());
+                        prop_assert!(row.total_claimed <= now.balance && row.raise > Amount::ZERO);
+                        prop_assert_eq!(row.total_claimed.0 - now.total_claimed.0, row.raise.0);
+                        now.total_claimed = row.total_claimed;
+                        meter.claimed(payer.channel_id, row.total_claimed).unwrap();
+                    }
+                }
+                _ => {
+                    if noise % 2 == 0 {
+                        meter.compact().unwrap();
+                    }
+                    drop(meter);
+                    meter = open(dir.path());
+                    meter.open_channel(&payer.config, now).unwrap();
+                    prop_assert_eq!(meter.channel(payer.channel_id), before);
+                }
+            }
+        }
+    }
+}

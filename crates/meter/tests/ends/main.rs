@@ -1,0 +1,7 @@
+//! Both ends of a channel, through the public API and on real files.
+
+mod charges;
+mod concurrency;
+mod parties;
+mod purse;
+mod recovery;
