@@ -104,7 +104,8 @@ impl BlockId {
         let hex = || bytes.iter().take(40).map(|byte| format!("{byte:02x}")).collect::<String>();
         match bytes {
             [1, code, SHA2_256, 32, digest @ ..] => {
-                let codec = Codec::from_code(u64::from(*code)).ok_or_else(|| BlockIdError::Unsupported { found: hex() })?;
+                let codec = Codec::from_code(u64::from(*code))
+                    .ok_or_else(|| BlockIdError::Unsupported { found: hex() })?;
                 let digest = digest.try_into().map_err(|_| BlockIdError::NotACid { found: hex() })?;
                 Ok(Self { codec, digest })
             }
@@ -206,7 +207,11 @@ impl Block {
             return Err(BlockError::TooLarge { expected, found: bytes.len() as u64 });
         }
         let found = BlockId::of(expected.codec, &bytes);
-        if found == expected { Ok(Self { id: expected, bytes }) } else { Err(BlockError::Mismatch { expected, found }) }
+        if found == expected {
+            Ok(Self { id: expected, bytes })
+        } else {
+            Err(BlockError::Mismatch { expected, found })
+        }
     }
 
     /// The block's name.

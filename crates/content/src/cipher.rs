@@ -58,7 +58,10 @@ pub(crate) fn open_in_place(
 
 #[cfg(test)]
 mod tests {
-    use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::{Aead, Payload}};
+    use chacha20poly1305::{
+        KeyInit, XChaCha20Poly1305,
+        aead::{Aead, Payload},
+    };
     use proptest::prelude::*;
 
     use super::*;

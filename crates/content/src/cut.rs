@@ -85,7 +85,8 @@ impl<R: ContentReader> Cutter<R> {
             self.ended = held + read < CHUNK_BYTES;
         }
         let first = !std::mem::replace(&mut self.begun, true);
-        let (_, end) = FastCDC::new(&self.window, CDC_MIN_BYTES, CDC_AVERAGE_BYTES, CHUNK_BYTES).cut(0, self.window.len());
+        let (_, end) = FastCDC::new(&self.window, CDC_MIN_BYTES, CDC_AVERAGE_BYTES, CHUNK_BYTES)
+            .cut(0, self.window.len());
         chunk.clear();
         chunk.extend_from_slice(&self.window[..end]);
         self.window.drain(..end);
@@ -117,7 +118,14 @@ mod tests {
 
     #[test]
     fn fixed_chunks_are_full_and_the_last_is_padded() {
-        for (length, count) in [(0, 1), (1, 1), (CHUNK_BYTES - 1, 1), (CHUNK_BYTES, 1), (CHUNK_BYTES + 1, 2), (2 * CHUNK_BYTES, 2)] {
+        for (length, count) in [
+            (0, 1),
+            (1, 1),
+            (CHUNK_BYTES - 1, 1),
+            (CHUNK_BYTES, 1),
+            (CHUNK_BYTES + 1, 2),
+            (2 * CHUNK_BYTES, 2),
+        ] {
             let content = noise(1, length);
             let chunks = chunks(&content, Profile::Fixed);
             assert_eq!(chunks.len(), count, "{length} bytes");

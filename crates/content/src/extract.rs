@@ -27,7 +27,9 @@ pub enum ExtractError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Something else is where a file belongs.
-    #[error("expected nothing or the same file at {path}, found another: move it away, or ask for it to be replaced")]
+    #[error(
+        "expected nothing or the same file at {path}, found another: move it away, or ask for it to be replaced"
+    )]
     Occupied {
         /// The path below the target.
         path: TreePath,
@@ -88,7 +90,8 @@ impl<S: BlockSource> OpenVersion<S> {
         progress: OnProgress<'_>,
     ) -> Result<Extracted, ExtractError> {
         std::fs::create_dir_all(target).map_err(|error| failed(target, error))?;
-        let root = Dir::open_ambient_dir(target, ambient_authority()).map_err(|error| failed(target, error))?;
+        let root =
+            Dir::open_ambient_dir(target, ambient_authority()).map_err(|error| failed(target, error))?;
         let extraction = Extraction { version: self, root: &root, target };
         // Left over from an extraction that was killed.
         extraction.remove_staging()?;
@@ -122,7 +125,9 @@ struct Extraction<'a, S> {
 impl<S: BlockSource> Extraction<'_, S> {
     fn remove_staging(&self) -> Result<(), ExtractError> {
         match self.root.remove_dir_all(STAGING) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&self.target.join(STAGING), error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed(&self.target.join(STAGING), error))
+            }
             _ => Ok(()),
         }
     }
@@ -188,7 +193,9 @@ impl<S: BlockSource> Extraction<'_, S> {
 
 fn failed(path: &Path, source: io::Error) -> ExtractError {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ExtractError::Full { path: path.to_owned(), source },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ExtractError::Full { path: path.to_owned(), source }
+        }
         _ => ExtractError::Io { path: path.to_owned(), source },
     }
 }

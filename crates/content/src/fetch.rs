@@ -70,7 +70,8 @@ pub fn fetch(
     in_flight: NonZeroUsize,
     progress: OnProgress<'_>,
 ) -> Result<Fetched, FetchError> {
-    let transfer = Transfer { places: ReadThrough::new(local, remote), local, present, fetched: Mutex::default() };
+    let transfer =
+        Transfer { places: ReadThrough::new(local, remote), local, present, fetched: Mutex::default() };
     let manifest = SignedManifest::open(&transfer, record)?.manifest;
     let directory = transfer.get(&manifest.content.block())?;
     let (data, index) = unixfs::read_directory(&directory)?;
@@ -98,7 +99,12 @@ impl Transfer<'_> {
         count(&mut self.fetched.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn bring_all(&self, leaves: &[Leaf], in_flight: NonZeroUsize, progress: OnProgress<'_>) -> Result<(), FetchError> {
+    fn bring_all(
+        &self,
+        leaves: &[Leaf],
+        in_flight: NonZeroUsize,
+        progress: OnProgress<'_>,
+    ) -> Result<(), FetchError> {
         let total = leaves.iter().map(|leaf| leaf.bytes).sum();
         let next = AtomicUsize::new(0);
         let (brought, arrivals) = mpsc::channel();

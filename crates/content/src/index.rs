@@ -31,13 +31,16 @@ const PIECE_BYTES: usize = LEAF_BYTES - NONCE_BYTES - TAG_BYTES;
 pub(crate) const MAX_PIECES: u64 = MAX_INDEX_BYTES.div_ceil(PIECE_BYTES) as u64;
 
 /// The longest that a sealed index can be, in bytes.
-pub(crate) const MAX_SEALED_BYTES: u64 = MAX_INDEX_BYTES as u64 + MAX_PIECES * (NONCE_BYTES + TAG_BYTES) as u64;
+pub(crate) const MAX_SEALED_BYTES: u64 =
+    MAX_INDEX_BYTES as u64 + MAX_PIECES * (NONCE_BYTES + TAG_BYTES) as u64;
 
 /// Why an index is refused (SEAL-1).
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IndexError {
     /// A piece does not open with the version key, or stands in another place.
-    #[error("expected piece {piece} of the index to open with the version key, found it altered or sealed otherwise")]
+    #[error(
+        "expected piece {piece} of the index to open with the version key, found it altered or sealed otherwise"
+    )]
     Sealed {
         /// Which piece, from 0.
         piece: u64,
@@ -55,7 +58,9 @@ pub enum IndexError {
         reason: &'static str,
     },
     /// More files, leaves or bytes than an index may have.
-    #[error("expected an index with at most {limit} {what}, found {found}: publish the files as several assets")]
+    #[error(
+        "expected an index with at most {limit} {what}, found {found}: publish the files as several assets"
+    )]
     TooLarge {
         /// `files`, `leaves` or `bytes`.
         what: &'static str,
@@ -113,25 +118,38 @@ impl Index {
         let wire = WireIndex {
             format: FORMAT.to_owned(),
             files: self.files.iter().map(|file| (file.path.clone(), file.offset, file.bytes)).collect(),
-            leaves: self.leaves.iter().map(|leaf| (ByteArray::new(leaf.digest), leaf.plain_bytes, leaf.key.clone())).collect(),
+            leaves: self
+                .leaves
+                .iter()
+                .map(|leaf| (ByteArray::new(leaf.digest), leaf.plain_bytes, leaf.key.clone()))
+                .collect(),
         };
         let bytes = serde_ipld_dagcbor::to_vec(&wire).expect("an index is made of what DAG-CBOR can say");
         if bytes.len() > MAX_INDEX_BYTES {
-            return Err(IndexError::TooLarge { what: "bytes", limit: MAX_INDEX_BYTES as u64, found: bytes.len() as u64 });
+            return Err(IndexError::TooLarge {
+                what: "bytes",
+                limit: MAX_INDEX_BYTES as u64,
+                found: bytes.len() as u64,
+            });
         }
         Ok(Zeroizing::new(bytes))
     }
 
     pub(crate) fn decode(bytes: &[u8], profile: Profile) -> Result<Self, IndexError> {
         if bytes.len() > MAX_INDEX_BYTES {
-            return Err(IndexError::TooLarge { what: "bytes", limit: MAX_INDEX_BYTES as u64, found: bytes.len() as u64 });
+            return Err(IndexError::TooLarge {
+                what: "bytes",
+                limit: MAX_INDEX_BYTES as u64,
+                found: bytes.len() as u64,
+            });
         }
         let wire: WireIndex = serde_ipld_dagcbor::from_slice(bytes)
             .map_err(|error| IndexError::Malformed { reason: error.to_string() })?;
         if wire.format != FORMAT {
             return Err(IndexError::Malformed { reason: format!("its format is not {FORMAT}") });
         }
-        let files = wire.files.into_iter().map(|(path, offset, bytes)| FileEntry { path, offset, bytes }).collect();
+        let files =
+            wire.files.into_iter().map(|(path, offset, bytes)| FileEntry { path, offset, bytes }).collect();
         let leaf = |(digest, plain_bytes, key): (ByteArray<32>, u32, ChunkKey)| LeafEntry {
             digest: digest.into_array(),
             plain_bytes,
@@ -163,7 +181,9 @@ impl Index {
             if file.offset != end {
                 return inconsistent("its files are not laid end to end");
             }
-            let Some(next) = end.checked_add(file.bytes) else { return inconsistent("its files are too long") };
+            let Some(next) = end.checked_add(file.bytes) else {
+                return inconsistent("its files are too long");
+            };
             end = next;
         }
         if self.leaves.is_empty() {
@@ -178,7 +198,9 @@ impl Index {
                 let full = self.leaves.iter().all(|leaf| leaf.plain_bytes as usize == CHUNK_BYTES);
                 full && leaves == end.div_ceil(CHUNK_BYTES as u64).max(1)
             }
-            Profile::Cdc => held == end && (leaves == 1 || self.leaves.iter().all(|leaf| leaf.plain_bytes > 0)),
+            Profile::Cdc => {
+                held == end && (leaves == 1 || self.leaves.iter().all(|leaf| leaf.plain_bytes > 0))
+            }
         };
         if fits { Ok(()) } else { inconsistent("its leaves do not hold exactly its files") }
     }
@@ -235,7 +257,12 @@ impl IndexSealer {
     }
 
     /// Opens piece `piece` of `pieces`.
-    pub(crate) fn open(&self, piece: u64, pieces: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, IndexError> {
+    pub(crate) fn open(
+        &self,
+        piece: u64,
+        pieces: u64,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, IndexError> {
         let (nonce, rest) = sealed.split_first_chunk().ok_or(IndexError::Sealed { piece })?;
         let mut plain = Zeroizing::new(rest.to_vec());
         cipher::open_in_place(&self.encryption, nonce, &self.place(piece, pieces), &mut plain)
@@ -253,7 +280,11 @@ mod tests {
 
     fn sample() -> Index {
         let file = |path: &str, offset, bytes| FileEntry { path: path.parse().unwrap(), offset, bytes };
-        let leaf = |plain_bytes| LeafEntry { digest: random_bytes(), plain_bytes, key: ChunkKey::from_bytes(random_bytes()) };
+        let leaf = |plain_bytes| LeafEntry {
+            digest: random_bytes(),
+            plain_bytes,
+            key: ChunkKey::from_bytes(random_bytes()),
+        };
         Index {
             files: vec![file("a", 0, 10), file("b/c", 10, 0), file("b/d", 10, 1_500_000)],
             leaves: vec![leaf(1_000_000), leaf(500_010)],
@@ -291,7 +322,10 @@ mod tests {
             let refused = Index::decode(&index.encode().unwrap(), Profile::Cdc);
             assert!(matches!(refused, Err(IndexError::Inconsistent { .. })), "break {at}");
         }
-        assert!(matches!(Index::decode(&sample().encode().unwrap(), Profile::Fixed), Err(IndexError::Inconsistent { .. })));
+        assert!(matches!(
+            Index::decode(&sample().encode().unwrap(), Profile::Fixed),
+            Err(IndexError::Inconsistent { .. })
+        ));
     }
 
     #[test]
@@ -305,8 +339,13 @@ mod tests {
                 leaves: Vec<(ByteArray<32>, u32, ChunkKey)>,
             }
             let leaf = (ByteArray::new([0; 32]), 0, ChunkKey::from_bytes([0; 32]));
-            let bytes = serde_ipld_dagcbor::to_vec(&Hostile { format: wire.0, files: wire.1, leaves: vec![leaf] }).unwrap();
-            assert!(matches!(Index::decode(&bytes, Profile::Cdc), Err(IndexError::Malformed { .. })), "{path}");
+            let bytes =
+                serde_ipld_dagcbor::to_vec(&Hostile { format: wire.0, files: wire.1, leaves: vec![leaf] })
+                    .unwrap();
+            assert!(
+                matches!(Index::decode(&bytes, Profile::Cdc), Err(IndexError::Malformed { .. })),
+                "{path}"
+            );
         }
     }
 
@@ -317,15 +356,22 @@ mod tests {
         let sealer = IndexSealer::new(asset, 0, &key);
         let plain: Vec<u8> = (0..2 * PIECE_BYTES + 5).map(|i| (i / 7) as u8).collect();
         let pieces: Vec<Vec<u8>> = sealer.seal(&plain).collect();
-        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [LEAF_BYTES, LEAF_BYTES, 5 + NONCE_BYTES + TAG_BYTES]);
+        assert_eq!(
+            pieces.iter().map(Vec::len).collect::<Vec<_>>(),
+            [LEAF_BYTES, LEAF_BYTES, 5 + NONCE_BYTES + TAG_BYTES]
+        );
         assert_eq!(sealer.seal(&plain).collect::<Vec<_>>(), pieces, "sealing again gives the same blocks");
-        let opened: Vec<u8> = (0..3u64).flat_map(|i| sealer.open(i, 3, &pieces[i as usize]).unwrap().to_vec()).collect();
+        let opened: Vec<u8> =
+            (0..3u64).flat_map(|i| sealer.open(i, 3, &pieces[i as usize]).unwrap().to_vec()).collect();
         assert_eq!(opened, plain);
         assert!(sealer.open(1, 3, &pieces[0]).is_err(), "swapped");
         assert!(sealer.open(0, 2, &pieces[0]).is_err(), "cut off");
         assert!(sealer.open(0, 3, &[0; 23]).is_err(), "shorter than a nonce");
         assert!(IndexSealer::new(asset, 1, &key).open(0, 3, &pieces[0]).is_err(), "other epoch");
-        assert!(IndexSealer::new(asset, 0, &VersionKey::random()).open(0, 3, &pieces[0]).is_err(), "other key");
+        assert!(
+            IndexSealer::new(asset, 0, &VersionKey::random()).open(0, 3, &pieces[0]).is_err(),
+            "other key"
+        );
     }
 
     proptest! {

@@ -6,7 +6,6 @@
 
 use std::{
     fs, io,
-    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cipher::{self, NONCE_BYTES},
+    durable,
     keys::{ContentKey, KeyringSecret, VersionKey, WrapSecret, random_bytes},
 };
 
@@ -25,7 +25,9 @@ const FILE_BYTES: usize = NONCE_BYTES + 32 + 16;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// No such key here.
-    #[error("the keyring {keyring} has no key for {name}: it was published from another keyring, or not at all")]
+    #[error(
+        "the keyring {keyring} has no key for {name}: it was published from another keyring, or not at all"
+    )]
     Missing {
         /// The keyring's directory.
         keyring: PathBuf,
@@ -33,7 +35,9 @@ pub enum KeyringError {
         name: String,
     },
     /// The file does not open.
-    #[error("expected {path} to open with this keyring's secret, found it altered or sealed with another: restore it, or give the right secret")]
+    #[error(
+        "expected {path} to open with this keyring's secret, found it altered or sealed with another: restore it, or give the right secret"
+    )]
     Sealed {
         /// The key's file.
         path: PathBuf,
@@ -80,7 +84,7 @@ impl Keyring {
         self.load_or_new(&epoch_name(asset, epoch)).map(|key| ContentKey::from_bytes(*key))
     }
 
-    /// K_v of an asset's version, made and kept if there is none yet. `version` is its number on the ledger, from 0.
+    /// K_v of an asset's version, made and kept if there is none yet. `version` is its number on the ledger.
     ///
     /// # Errors
     /// When it can be neither read nor kept.
@@ -111,27 +115,14 @@ impl Keyring {
             return Ok(key);
         }
         let path = self.root.join(name);
-        let directory = path.parent().expect("a key lies in the keyring");
-        let failed = |action, source| KeyringError::Io { action, path: path.clone(), source };
-        create_private_directory(directory)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(directory)
-            .map_err(|source| failed("create", source))?;
+        create_private_directory(path.parent().expect("a key lies in the keyring"))?;
         let key = Zeroizing::new(random_bytes::<32>());
-        file.write_all(&self.seal(name, &key))
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(|source| failed("write", source))?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => {
-                flush_directory(directory).map_err(|source| failed("flush the directory of", source))?;
-                Ok(key)
-            }
+        let failed = |source| KeyringError::Io { action: "write", path: path.clone(), source };
+        if durable::write_new(&path, &self.seal(name, &key)).map_err(failed)? {
+            Ok(key)
+        } else {
             // Another process made it meanwhile: theirs counts.
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                self.load(name)?.ok_or_else(|| failed("read", io::ErrorKind::NotFound.into()))
-            }
-            Err(error) => Err(failed("rename to", error.error)),
+            self.load(name)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
         }
     }
 
@@ -182,12 +173,11 @@ fn create_private_directory(path: &Path) -> Result<(), KeyringError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| KeyringError::Io { action: "create", path: path.to_owned(), source })
-}
-
-/// Makes the names in a directory survive a power cut, where the system can be asked to.
-pub(crate) fn flush_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { fs::File::open(path)?.sync_all() } else { Ok(()) }
+    builder.create(path).map_err(|source| KeyringError::Io {
+        action: "create",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -201,7 +191,8 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_found_again() {
         let directory = tempfile::tempdir().unwrap();
-        let open = || Keyring::open(directory.path().join("keys"), KeyringSecret::from_bytes([1; 32])).unwrap();
+        let open =
+            || Keyring::open(directory.path().join("keys"), KeyringSecret::from_bytes([1; 32])).unwrap();
         let content_key = open().content_key_or_new(asset(), 0).unwrap();
         let version_key = open().version_key_or_new(asset(), 0).unwrap();
         assert_eq!(open().content_key_or_new(asset(), 0).unwrap().expose(), content_key.expose());
@@ -218,7 +209,10 @@ mod tests {
         let keyring = Keyring::open(&root, KeyringSecret::from_bytes([1; 32])).unwrap();
         keyring.version_key_or_new(asset(), 0).unwrap();
         keyring.version_key_or_new(asset(), 1).unwrap();
-        assert!(matches!(Keyring::open(&root, KeyringSecret::from_bytes([2; 32])), Err(KeyringError::Sealed { .. })));
+        assert!(matches!(
+            Keyring::open(&root, KeyringSecret::from_bytes([2; 32])),
+            Err(KeyringError::Sealed { .. })
+        ));
         let path = root.join(version_name(asset(), 0));
         let good = fs::read(&path).unwrap();
         let other = fs::read(root.join(version_name(asset(), 1))).unwrap();
@@ -226,7 +220,10 @@ mod tests {
         for bad in [&other, &flipped, &good[1..].to_vec(), &[&good[..], b"x"].concat(), &vec![]] {
             fs::write(&path, bad).unwrap();
             assert!(matches!(keyring.version_key(asset(), 0), Err(KeyringError::Sealed { .. })));
-            assert!(matches!(keyring.version_key_or_new(asset(), 0), Err(KeyringError::Sealed { .. })), "never overwritten");
+            assert!(
+                matches!(keyring.version_key_or_new(asset(), 0), Err(KeyringError::Sealed { .. })),
+                "never overwritten"
+            );
         }
     }
 
@@ -235,8 +232,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let keyring = Keyring::open(directory.path(), KeyringSecret::from_bytes([1; 32])).unwrap();
         let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
-            let racers: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| *keyring.version_key_or_new(asset(), 0).unwrap().expose())).collect();
+            let racers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| *keyring.version_key_or_new(asset(), 0).unwrap().expose()))
+                .collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|key| key == &keys[0]));
@@ -248,7 +246,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("keys");
-        Keyring::open(&root, KeyringSecret::from_bytes([1; 32])).unwrap().version_key_or_new(asset(), 0).unwrap();
+        Keyring::open(&root, KeyringSecret::from_bytes([1; 32]))
+            .unwrap()
+            .version_key_or_new(asset(), 0)
+            .unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&root), mode(&root.join(version_name(asset(), 0)))), (0o700, 0o600));
     }

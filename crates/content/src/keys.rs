@@ -121,7 +121,12 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_print_itself() {
-        let shown = format!("{:?} {:?} {:?}", ContentKey::from_bytes([77; 32]), VersionKey::from_bytes([77; 32]), ChunkKey::from_bytes([77; 32]));
+        let shown = format!(
+            "{:?} {:?} {:?}",
+            ContentKey::from_bytes([77; 32]),
+            VersionKey::from_bytes([77; 32]),
+            ChunkKey::from_bytes([77; 32])
+        );
         assert_eq!(shown, "ContentKey(secret) VersionKey(secret) ChunkKey(secret)");
     }
 

@@ -48,7 +48,12 @@ impl LeafSealer {
 }
 
 /// Decrypts a leaf in place.
-pub(crate) fn open(asset: AssetId, epoch: u32, key: &ChunkKey, leaf: &mut Vec<u8>) -> Result<(), Unauthentic> {
+pub(crate) fn open(
+    asset: AssetId,
+    epoch: u32,
+    key: &ChunkKey,
+    leaf: &mut Vec<u8>,
+) -> Result<(), Unauthentic> {
     let plain_bytes = leaf.len().checked_sub(TAG_BYTES).ok_or(Unauthentic)?;
     cipher::open_in_place(key.expose(), &[0; NONCE_BYTES], &associated_data(asset, epoch, plain_bytes), leaf)
 }
@@ -73,7 +78,8 @@ mod tests {
         let sealer = LeafSealer::new(asset, 3, &content_key);
         let mut leaf = b"some plaintext".to_vec();
         let key = sealer.seal(&mut leaf);
-        let opens = |asset, epoch, key: &ChunkKey, leaf: &[u8]| open(asset, epoch, key, &mut leaf.to_vec()).is_ok();
+        let opens =
+            |asset, epoch, key: &ChunkKey, leaf: &[u8]| open(asset, epoch, key, &mut leaf.to_vec()).is_ok();
         assert!(opens(asset, 3, &key, &leaf));
         assert!(!opens(other, 3, &key, &leaf));
         assert!(!opens(asset, 4, &key, &leaf));

@@ -17,7 +17,8 @@ use crate::{
     index,
     keys::KeyCommitment,
     limits::{
-        LEAF_BYTES, MAX_ABOUT_ENTRIES, MAX_ABOUT_KEY_BYTES, MAX_ABOUT_VALUE_BYTES, MAX_LEAVES, MAX_MANIFEST_BYTES, TAG_BYTES,
+        LEAF_BYTES, MAX_ABOUT_ENTRIES, MAX_ABOUT_KEY_BYTES, MAX_ABOUT_VALUE_BYTES, MAX_LEAVES,
+        MAX_MANIFEST_BYTES, TAG_BYTES,
     },
     store::{BlockSource, StoreError},
 };
@@ -242,12 +243,22 @@ impl Manifest {
         };
         within("leaves", 1, MAX_LEAVES, self.leaves)?;
         let smallest_leaf = if self.leaves == 1 { TAG_BYTES } else { TAG_BYTES + 1 } as u64;
-        within("bytes of sealed data", self.leaves * smallest_leaf, self.leaves * LEAF_BYTES as u64, self.data_bytes)?;
+        within(
+            "bytes of sealed data",
+            self.leaves * smallest_leaf,
+            self.leaves * LEAF_BYTES as u64,
+            self.data_bytes,
+        )?;
         within("bytes of sealed index", 1, index::MAX_SEALED_BYTES, self.index_bytes)?;
         within("entries of description", 0, MAX_ABOUT_ENTRIES as u64, self.about.len() as u64)?;
         for (key, value) in &self.about {
             within("bytes in a key of the description", 1, MAX_ABOUT_KEY_BYTES as u64, key.len() as u64)?;
-            within("bytes in a value of the description", 0, MAX_ABOUT_VALUE_BYTES as u64, value.len() as u64)?;
+            within(
+                "bytes in a value of the description",
+                0,
+                MAX_ABOUT_VALUE_BYTES as u64,
+                value.len() as u64,
+            )?;
         }
         Ok(())
     }
@@ -259,19 +270,18 @@ impl Manifest {
     /// is the sha2-256 of the manifest's DAG-CBOR without publisher and signature.
     #[must_use]
     pub fn signing_digest(&self) -> B256 {
-        let encoded = serde_ipld_dagcbor::to_vec(&self.to_wire()).expect("a manifest is made of what DAG-CBOR can say");
+        let encoded =
+            serde_ipld_dagcbor::to_vec(&self.to_wire()).expect("a manifest is made of what DAG-CBOR can say");
         let digest: [u8; 32] = Sha256::digest(encoded).into();
         let domain = keccak256(
-            [
-                keccak256("EIP712Domain(string name,string version)"),
-                keccak256("Residual"),
-                keccak256("1"),
-            ]
-            .concat(),
+            [keccak256("EIP712Domain(string name,string version)"), keccak256("Residual"), keccak256("1")]
+                .concat(),
         );
         let message = keccak256(
             [
-                keccak256("Manifest(uint256 assetId,bytes32 contentRoot,bytes32 keyCommitment,bytes32 digest)"),
+                keccak256(
+                    "Manifest(uint256 assetId,bytes32 contentRoot,bytes32 keyCommitment,bytes32 digest)",
+                ),
                 B256::from(self.asset.to_u256()),
                 self.content.0,
                 self.key_commitment.0,
@@ -326,10 +336,14 @@ impl SignedManifest {
     pub fn from_block(block: &Block) -> Result<Self, ManifestError> {
         let found = block.bytes().len() as u64;
         if found > MAX_MANIFEST_BYTES as u64 {
-            return Err(ManifestError::OutOfLimits { expected: format!("at most {MAX_MANIFEST_BYTES} bytes"), found });
+            return Err(ManifestError::OutOfLimits {
+                expected: format!("at most {MAX_MANIFEST_BYTES} bytes"),
+                found,
+            });
         }
         let malformed = |reason: String| ManifestError::Malformed { reason };
-        let wire: WireSigned = serde_ipld_dagcbor::from_slice(block.bytes()).map_err(|error| malformed(error.to_string()))?;
+        let wire: WireSigned =
+            serde_ipld_dagcbor::from_slice(block.bytes()).map_err(|error| malformed(error.to_string()))?;
         let signed = Self {
             manifest: Manifest::from_wire(wire.manifest)?,
             publisher: Address::new(wire.publisher.into_array()),
@@ -352,7 +366,11 @@ impl SignedManifest {
         let signed = Self::from_block(&source.get(&record.manifest)?)?;
         let manifest = &signed.manifest;
         let same = |field, expected: String, found: String| {
-            if expected == found { Ok(()) } else { Err(ManifestError::NotAsRegistered { field, expected, found }) }
+            if expected == found {
+                Ok(())
+            } else {
+                Err(ManifestError::NotAsRegistered { field, expected, found })
+            }
         };
         same("asset", record.asset.to_string(), manifest.asset.to_string())?;
         same("content root", record.content_root.to_string(), manifest.content.to_string())?;
@@ -376,7 +394,9 @@ impl SignedManifest {
         let signer = Signature::from_raw_array(&self.signature)
             .ok()
             .filter(|signature| signature.normalize_s().is_none() && signature.as_bytes() == self.signature)
-            .and_then(|signature| signature.recover_address_from_prehash(&self.manifest.signing_digest()).ok());
+            .and_then(|signature| {
+                signature.recover_address_from_prehash(&self.manifest.signing_digest()).ok()
+            });
         if signer == Some(self.publisher) {
             Ok(())
         } else {
@@ -461,7 +481,10 @@ mod tests {
         for breaks in breaks {
             let mut manifest = manifest();
             breaks(&mut manifest);
-            assert!(matches!(manifest.sign(&account()), Err(SignError::Manifest(ManifestError::OutOfLimits { .. }))));
+            assert!(matches!(
+                manifest.sign(&account()),
+                Err(SignError::Manifest(ManifestError::OutOfLimits { .. }))
+            ));
         }
     }
 
@@ -469,7 +492,8 @@ mod tests {
     fn the_other_s_of_a_signature_is_refused() {
         let mut signed = manifest().sign(&account()).unwrap();
         let signature = Signature::from_raw_array(&signed.signature).unwrap();
-        let order = "0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141".parse::<U256>().unwrap();
+        let order =
+            "0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141".parse::<U256>().unwrap();
         let other = Signature::new(signature.r(), order - signature.s(), !signature.v());
         signed.signature = other.as_bytes();
         assert!(matches!(SignedManifest::from_block(&signed.block()), Err(ManifestError::Signature { .. })));
@@ -485,7 +509,8 @@ mod tests {
                 bytes32 digest;
             }
         }
-        let digest: [u8; 32] = Sha256::digest(serde_ipld_dagcbor::to_vec(&manifest().to_wire()).unwrap()).into();
+        let digest: [u8; 32] =
+            Sha256::digest(serde_ipld_dagcbor::to_vec(&manifest().to_wire()).unwrap()).into();
         let message = Manifest {
             assetId: manifest().asset.to_u256(),
             contentRoot: manifest().content.0,

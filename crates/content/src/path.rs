@@ -109,8 +109,27 @@ mod tests {
         let deep = vec!["d"; 33].join("/");
         let long = vec!["d".repeat(200); 6].join("/");
         for path in [
-            "", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/..", ".", "./a", "a//b", "a/", "a\\..\\b", "C:/x", "C:x", "a\0b", "a\nb", "\u{7f}",
-            ".residual-partial/0", &long_name, &deep, &long,
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            ".",
+            "./a",
+            "a//b",
+            "a/",
+            "a\\..\\b",
+            "C:/x",
+            "C:x",
+            "a\0b",
+            "a\nb",
+            "\u{7f}",
+            ".residual-partial/0",
+            &long_name,
+            &deep,
+            &long,
         ] {
             assert!(path.parse::<TreePath>().is_err(), "{path:?}");
         }

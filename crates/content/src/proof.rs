@@ -32,7 +32,10 @@ fn node_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 
 /// The level above; a last node without a sibling goes up as it is.
 fn level_above(level: &[[u8; 32]]) -> Vec<[u8; 32]> {
-    level.chunks(2).map(|pair| if let [left, right] = pair { node_hash(left, right) } else { pair[0] }).collect()
+    level
+        .chunks(2)
+        .map(|pair| if let [left, right] = pair { node_hash(left, right) } else { pair[0] })
+        .collect()
 }
 
 fn leaf_level(leaves: &[LeafEntry]) -> Vec<[u8; 32]> {
@@ -97,7 +100,12 @@ impl ChunkProof {
             at /= 2;
         }
         let leaf = &leaves[position];
-        Self { position: position as u64, leaf: BlockId::new(Codec::Raw, leaf.digest), key: leaf.key.clone(), path }
+        Self {
+            position: position as u64,
+            leaf: BlockId::new(Codec::Raw, leaf.digest),
+            key: leaf.key.clone(),
+            path,
+        }
     }
 
     /// Judges the shown leaf by what `manifest` commits to.
@@ -147,7 +155,11 @@ mod tests {
     fn every_chunk_key_is_proven_and_no_other() {
         for count in 1..20usize {
             let leaves: Vec<LeafEntry> = (0..count)
-                .map(|_| LeafEntry { digest: random_bytes(), plain_bytes: 1, key: ChunkKey::from_bytes(random_bytes()) })
+                .map(|_| LeafEntry {
+                    digest: random_bytes(),
+                    plain_bytes: 1,
+                    key: ChunkKey::from_bytes(random_bytes()),
+                })
                 .collect();
             let root = chunk_keys_root(&leaves);
             for position in 0..count {

@@ -7,7 +7,7 @@
 
 use std::{
     fs, io,
-    io::{Read, Write},
+    io::Read,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -19,7 +19,8 @@ use residual_primitives::{Address, B256, LicenceId, Rights, signed::KeyRequest};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    keyring::{Keyring, KeyringError, flush_directory},
+    durable,
+    keyring::{Keyring, KeyringError},
     keys::KeyCommitment,
     wrap::{KeyBinding, WrapError, WrappedKey, wrap},
 };
@@ -37,7 +38,9 @@ pub enum ReleaseError {
         found: U256,
     },
     /// The request is for another gateway.
-    #[error("expected a request to the gateway {expected}, found one to {found}: sign a request for this gateway")]
+    #[error(
+        "expected a request to the gateway {expected}, found one to {found}: sign a request for this gateway"
+    )]
     OtherGateway {
         /// This gateway.
         expected: Address,
@@ -45,7 +48,9 @@ pub enum ReleaseError {
         found: Address,
     },
     /// The request is too old, or good for too long.
-    #[error("expected a request that expires within {MAX_REQUEST_LIFE_S} s after {now_s}, found {expiry_s}: sign a new one")]
+    #[error(
+        "expected a request that expires within {MAX_REQUEST_LIFE_S} s after {now_s}, found {expiry_s}: sign a new one"
+    )]
     Expiry {
         /// The time here.
         now_s: u64,
@@ -89,7 +94,9 @@ pub enum ReleaseError {
         granted: RangeInclusive<u32>,
     },
     /// The nonce was used for something else.
-    #[error("expected a nonce that {holder} has not used, found {nonce} used for another request: sign with a new one")]
+    #[error(
+        "expected a nonce that {holder} has not used, found {nonce} used for another request: sign with a new one"
+    )]
     NonceUsed {
         /// The signer.
         holder: Address,
@@ -175,7 +182,10 @@ pub trait LicenceBook {
     ///
     /// # Errors
     /// When the ledger cannot be asked.
-    fn licence(&self, id: LicenceId) -> Result<Option<LicenceFacts>, Box<dyn std::error::Error + Send + Sync>>;
+    fn licence(
+        &self,
+        id: LicenceId,
+    ) -> Result<Option<LicenceFacts>, Box<dyn std::error::Error + Send + Sync>>;
 
     /// The commitment that the ledger holds for a version of the licence's asset, or `None` when there is no such version.
     ///
@@ -210,7 +220,8 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
         nonces: impl Into<PathBuf>,
     ) -> Result<Self, ReleaseError> {
         let release = Self { keyring, book, domain, gateway, nonces: nonces.into() };
-        fs::create_dir_all(&release.nonces).map_err(|source| nonce_failed("create", &release.nonces, source))?;
+        fs::create_dir_all(&release.nonces)
+            .map_err(|source| nonce_failed("create", &release.nonces, source))?;
         release.forget_expired(now_s())?;
         Ok(release)
     }
@@ -218,15 +229,19 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
     /// Answers a request as of `now_s`.
     fn release_at(&self, signed: &SignedKeyRequest, now_s: u64) -> Result<Released, ReleaseError> {
         let request = &signed.request;
-        let licence =
-            LicenceId::try_from(request.licenceId).map_err(|_| ReleaseError::NotALicence { found: request.licenceId })?;
+        let licence = LicenceId::try_from(request.licenceId)
+            .map_err(|_| ReleaseError::NotALicence { found: request.licenceId })?;
         if request.gateway != self.gateway {
             return Err(ReleaseError::OtherGateway { expected: self.gateway, found: request.gateway });
         }
         if request.expiry <= now_s || request.expiry - now_s > MAX_REQUEST_LIFE_S {
             return Err(ReleaseError::Expiry { now_s, expiry_s: request.expiry });
         }
-        let facts = self.book.licence(licence).map_err(ReleaseError::Book)?.ok_or(ReleaseError::NoLicence { licence })?;
+        let facts = self
+            .book
+            .licence(licence)
+            .map_err(ReleaseError::Book)?
+            .ok_or(ReleaseError::NoLicence { licence })?;
         let digest = request.eip712_signing_hash(&self.domain);
         let signer = Signature::from_raw_array(&signed.signature)
             .ok()
@@ -245,8 +260,11 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
         if !facts.versions.contains(&version) {
             return Err(not_granted());
         }
-        let expected =
-            self.book.key_commitment(licence, version).map_err(ReleaseError::Book)?.ok_or_else(not_granted)?;
+        let expected = self
+            .book
+            .key_commitment(licence, version)
+            .map_err(ReleaseError::Book)?
+            .ok_or_else(not_granted)?;
         let key = self.keyring.version_key(licence.asset(), version)?;
         if key.commitment(licence.asset()) != expected {
             return Err(ReleaseError::OtherKey { version, expected });
@@ -264,26 +282,17 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
         hash.update(request.nonce);
         let path = self.nonces.join(format!("{:x}", B256::new(hash.finalize().into())));
         let record = [&request.expiry.to_be_bytes()[..], digest.as_slice()].concat();
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(&self.nonces)
-            .map_err(|source| nonce_failed("create", &path, source))?;
-        file.write_all(&record)
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(|source| nonce_failed("write", &path, source))?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => flush_directory(&self.nonces).map_err(|source| nonce_failed("flush", &self.nonces, source)),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                let there = fs::read(&path).map_err(|source| nonce_failed("read", &path, source))?;
-                if there == record { Ok(()) } else { Err(ReleaseError::NonceUsed { holder, nonce: request.nonce }) }
-            }
-            Err(error) => Err(nonce_failed("rename to", &path, error.error)),
+        if durable::write_new(&path, &record).map_err(|source| nonce_failed("write", &path, source))? {
+            return Ok(());
         }
+        let there = fs::read(&path).map_err(|source| nonce_failed("read", &path, source))?;
+        if there == record { Ok(()) } else { Err(ReleaseError::NonceUsed { holder, nonce: request.nonce }) }
     }
 
     /// Forgets the nonces of requests that have expired: those are refused for their age already.
     fn forget_expired(&self, now_s: u64) -> Result<(), ReleaseError> {
-        let entries = fs::read_dir(&self.nonces).map_err(|source| nonce_failed("read", &self.nonces, source))?;
+        let entries =
+            fs::read_dir(&self.nonces).map_err(|source| nonce_failed("read", &self.nonces, source))?;
         for path in entries.flatten().map(|entry| entry.path()) {
             let mut expiry = [0; 8];
             let read = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut expiry));

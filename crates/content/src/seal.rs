@@ -236,7 +236,9 @@ fn seal_data(
             thread::scope(|scope| {
                 let sealing: Vec<_> = turn
                     .chunks_mut(share)
-                    .map(|works| scope.spawn(|| works.iter_mut().try_for_each(|work| work.seal(store, &sealer))))
+                    .map(|works| {
+                        scope.spawn(|| works.iter_mut().try_for_each(|work| work.seal(store, &sealer)))
+                    })
                     .collect();
                 let filled = fill(&mut next, room);
                 for thread in sealing {

@@ -45,7 +45,9 @@ pub enum TreeError {
         change: &'static str,
     },
     /// A symbolic link.
-    #[error("{path} is a symbolic link: put a copy of what it points to in its place (cp -RL), or leave it out")]
+    #[error(
+        "{path} is a symbolic link: put a copy of what it points to in its place (cp -RL), or leave it out"
+    )]
     SymbolicLink {
         /// Where it is.
         path: PathBuf,
@@ -199,10 +201,15 @@ impl Tree {
                     .map(|name| name.to_str().expect("each name was UTF-8 when it was walked"))
                     .collect::<Vec<_>>()
                     .join("/");
-                let path = path.parse().map_err(|source| TreeError::Name { path: shown.clone(), source: Some(source) })?;
+                let path = path
+                    .parse()
+                    .map_err(|source| TreeError::Name { path: shown.clone(), source: Some(source) })?;
                 let metadata = entry.metadata().map_err(|error| unreadable(&shown, error))?;
                 let stamp = Stamp::of(&metadata);
-                self.add(path, Origin::File(FileOrigin { directory: Arc::clone(root), inside, shown, stamp }))?;
+                self.add(
+                    path,
+                    Origin::File(FileOrigin { directory: Arc::clone(root), inside, shown, stamp }),
+                )?;
             } else {
                 return Err(TreeError::NotAFile { path: shown });
             }
@@ -325,7 +332,8 @@ impl Origin {
 
 impl FileOrigin {
     fn unchanged(&self, file: &cap_std::fs::File) -> Result<(), TreeError> {
-        let metadata = file.metadata().map_err(|source| TreeError::Unreadable { path: self.shown.clone(), source })?;
+        let metadata =
+            file.metadata().map_err(|source| TreeError::Unreadable { path: self.shown.clone(), source })?;
         match self.stamp.change(&Stamp::of(&metadata)) {
             None => Ok(()),
             Some(change) => Err(TreeError::Changed { path: self.shown.clone(), change }),
@@ -357,7 +365,9 @@ impl OpenOrigin<'_> {
                 let read = loop {
                     match file.read(&mut buffer[..wanted]) {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(source) => return Err(TreeError::Unreadable { path: origin.shown.clone(), source }),
+                        Err(source) => {
+                            return Err(TreeError::Unreadable { path: origin.shown.clone(), source });
+                        }
                         Ok(read) => break read,
                     }
                 };
@@ -427,8 +437,12 @@ mod tests {
         let mut tree = Tree::new();
         tree.add_directory(directory.path(), Hidden::Skip).unwrap();
         tree.add_bytes("b/three".parse().unwrap(), b"333".to_vec()).unwrap();
-        let listed: Vec<_> = tree.entries().into_iter().map(|file| (file.path.to_string(), file.offset, file.bytes)).collect();
-        assert_eq!(listed, [("a".to_owned(), 0, 1), ("b/three".to_owned(), 1, 3), ("b/two".to_owned(), 4, 2)]);
+        let listed: Vec<_> =
+            tree.entries().into_iter().map(|file| (file.path.to_string(), file.offset, file.bytes)).collect();
+        assert_eq!(
+            listed,
+            [("a".to_owned(), 0, 1), ("b/three".to_owned(), 1, 3), ("b/two".to_owned(), 4, 2)]
+        );
         assert_eq!(read_all(&tree).unwrap(), b"133322");
         assert_eq!(tree.hidden_skipped(), 1);
         let mut all = Tree::new();
@@ -508,7 +522,10 @@ mod tests {
         let mut tree = Tree::new();
         tree.add_bytes("a/b".parse().unwrap(), vec![]).unwrap();
         for taken in ["a/b", "a", "a/b/c"] {
-            assert!(matches!(tree.add_bytes(taken.parse().unwrap(), vec![]), Err(TreeError::Taken { .. })), "{taken}");
+            assert!(
+                matches!(tree.add_bytes(taken.parse().unwrap(), vec![]), Err(TreeError::Taken { .. })),
+                "{taken}"
+            );
         }
         tree.add_bytes("a.b".parse().unwrap(), vec![]).unwrap();
     }

@@ -79,7 +79,11 @@ pub(crate) struct FileBuilder {
 
 impl FileBuilder {
     /// Adds the next leaf; a node that became full goes to `emit`.
-    pub(crate) fn push<E>(&mut self, leaf: Leaf, emit: &mut impl FnMut(Block) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn push<E>(
+        &mut self,
+        leaf: Leaf,
+        emit: &mut impl FnMut(Block) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut carried = Subtree::from(leaf);
         for height in 0.. {
             if height == self.levels.len() {
@@ -95,7 +99,10 @@ impl FileBuilder {
     }
 
     /// Closes the tree; `None` without leaves.
-    pub(crate) fn finish<E>(mut self, emit: &mut impl FnMut(Block) -> Result<(), E>) -> Result<Option<Subtree>, E> {
+    pub(crate) fn finish<E>(
+        mut self,
+        emit: &mut impl FnMut(Block) -> Result<(), E>,
+    ) -> Result<Option<Subtree>, E> {
         let mut height = 0;
         while height < self.levels.len() {
             let pending = std::mem::take(&mut self.levels[height]);
@@ -212,8 +219,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A link and its name.
+type NamedLink<'a> = (Subtree, &'a [u8]);
+
 /// The links and the data of a dag-pb node, no more of them than a node may have; the file bytes below are not yet known.
-fn read_node(bytes: &[u8]) -> Option<(Vec<(Subtree, &[u8])>, &[u8])> {
+fn read_node(bytes: &[u8]) -> Option<(Vec<NamedLink<'_>>, &[u8])> {
     let mut fields = Fields(bytes);
     let mut links = Vec::new();
     while fields.0.first() == Some(&0x12) {
@@ -280,7 +290,12 @@ pub(crate) fn read_directory(block: &Block) -> Result<(Subtree, Subtree), DagErr
 ///
 /// # Errors
 /// When a node is missing, damaged or not canonical, or the leaves do not come to `bytes` and at most `max_leaves`.
-pub(crate) fn leaves(source: &dyn BlockSource, root: BlockId, bytes: u64, max_leaves: u64) -> Result<Vec<Leaf>, DagError> {
+pub(crate) fn leaves(
+    source: &dyn BlockSource,
+    root: BlockId,
+    bytes: u64,
+    max_leaves: u64,
+) -> Result<Vec<Leaf>, DagError> {
     let wrong_size = |what, expected, found| DagError::WrongSize { id: root, what, expected, found };
     let mut found = Vec::new();
     let mut found_bytes = 0u64;
@@ -290,7 +305,12 @@ pub(crate) fn leaves(source: &dyn BlockSource, root: BlockId, bytes: u64, max_le
         match next.id.codec() {
             Codec::Raw => {
                 if next.file_bytes == 0 || next.file_bytes > LEAF_BYTES as u64 {
-                    return Err(DagError::WrongSize { id: next.id, what: "bytes at most", expected: LEAF_BYTES as u64, found: next.file_bytes });
+                    return Err(DagError::WrongSize {
+                        id: next.id,
+                        what: "bytes at most",
+                        expected: LEAF_BYTES as u64,
+                        found: next.file_bytes,
+                    });
                 }
                 found_bytes += next.file_bytes;
                 if found.len() as u64 == max_leaves {
@@ -303,12 +323,21 @@ pub(crate) fn leaves(source: &dyn BlockSource, root: BlockId, bytes: u64, max_le
                 let children = read_file_node(&source.get(&next.id)?)?;
                 let below = children.iter().map(|child| child.file_bytes).sum();
                 if below != next.file_bytes {
-                    return Err(DagError::WrongSize { id: next.id, what: "bytes", expected: next.file_bytes, found: below });
+                    return Err(DagError::WrongSize {
+                        id: next.id,
+                        what: "bytes",
+                        expected: next.file_bytes,
+                        found: below,
+                    });
                 }
                 ahead.extend(children.into_iter().rev().map(|child| (child, depth + 1)));
             }
             Codec::DagCbor => {
-                return Err(DagError::Malformed { id: next.id, expected: "file", found: "it has the codec of a manifest" });
+                return Err(DagError::Malformed {
+                    id: next.id,
+                    expected: "file",
+                    found: "it has the codec of a manifest",
+                });
             }
         }
     }
@@ -349,7 +378,8 @@ mod tests {
 
     #[test]
     fn a_real_helia_computes_the_same_cids() {
-        let vectors: serde_json::Value = serde_json::from_str(include_str!("../tests/vectors/helia.json")).unwrap();
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/vectors/helia.json")).unwrap();
         let vectors = vectors["vectors"].as_array().unwrap();
         assert_eq!(vectors.len(), 5);
         for vector in vectors {
@@ -388,7 +418,16 @@ mod tests {
 
     #[test]
     fn trees_around_the_width_of_a_node_are_balanced() {
-        for count in [1, 2, MAX_LINKS - 1, MAX_LINKS, MAX_LINKS + 1, 2 * MAX_LINKS, MAX_LINKS * MAX_LINKS, MAX_LINKS * MAX_LINKS + 1] {
+        for count in [
+            1,
+            2,
+            MAX_LINKS - 1,
+            MAX_LINKS,
+            MAX_LINKS + 1,
+            2 * MAX_LINKS,
+            MAX_LINKS * MAX_LINKS,
+            MAX_LINKS * MAX_LINKS + 1,
+        ] {
             let leaf = leaf(b"x");
             let (root, nodes) = build(std::iter::repeat_n(leaf, count));
             assert_eq!(root, by_levels(vec![leaf.into(); count]), "{count} leaves");

@@ -40,7 +40,9 @@ pub enum OpenError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The key is not the one of this version.
-    #[error("expected the key of the version with manifest {manifest}, found another: ask for this version's key")]
+    #[error(
+        "expected the key of the version with manifest {manifest}, found another: ask for this version's key"
+    )]
     WrongKey {
         /// The version's manifest.
         manifest: BlockId,
@@ -52,7 +54,9 @@ pub enum OpenError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// The publisher's index does not describe the publisher's content.
-    #[error("the index does not match the manifest's {what}: the publisher made a version that cannot be read")]
+    #[error(
+        "the index does not match the manifest's {what}: the publisher made a version that cannot be read"
+    )]
     IndexMismatch {
         /// What differs.
         what: &'static str,
@@ -82,7 +86,9 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A leaf is the registered one but the key that the publisher committed to does not open it.
-    #[error("chunk {position} does not open with the key that the publisher committed to: `prove_chunk` shows it to others")]
+    #[error(
+        "chunk {position} does not open with the key that the publisher committed to: `prove_chunk` shows it to others"
+    )]
     WrongChunkKey {
         /// Which chunk, from 0.
         position: usize,
@@ -246,7 +252,9 @@ fn read_index(
         let sealed = source.get(&piece.id).map_err(DagError::from)?;
         if sealed.bytes().len() as u64 != piece.bytes {
             let found = sealed.bytes().len() as u64;
-            return Err(DagError::WrongSize { id: piece.id, what: "bytes", expected: piece.bytes, found }.into());
+            return Err(
+                DagError::WrongSize { id: piece.id, what: "bytes", expected: piece.bytes, found }.into()
+            );
         }
         let opened = sealer.open(number, pieces.len() as u64, sealed.bytes())?;
         encoded.extend_from_slice(&opened);
@@ -316,7 +324,8 @@ impl<S: BlockSource> Seek for FileReader<'_, S> {
             SeekFrom::End(by) => self.file.bytes.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a place before the file's begin"))?;
+        self.at = target
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a place before the file's begin"))?;
         Ok(self.at)
     }
 }

@@ -27,10 +27,14 @@ pub enum WrapError {
         found: B256,
     },
     /// It was wrapped for another key, licence or version, or altered.
-    #[error("expected a key wrapped for this buyer, licence and version, found it altered or made for another: ask again")]
+    #[error(
+        "expected a key wrapped for this buyer, licence and version, found it altered or made for another: ask again"
+    )]
     Sealed,
     /// It opened, but to a key that the ledger does not know for this version.
-    #[error("expected the key that the ledger commits to ({expected}), found one with commitment {found}: report the gateway")]
+    #[error(
+        "expected the key that the ledger commits to ({expected}), found one with commitment {found}: report the gateway"
+    )]
     OtherKey {
         /// The ledger's commitment.
         expected: KeyCommitment,
@@ -44,7 +48,7 @@ pub enum WrapError {
 pub struct KeyBinding {
     /// The licence that entitles to it; it names the asset.
     pub licence: LicenceId,
-    /// The version's number on the ledger, from 0.
+    /// The version's number on the ledger.
     pub version: u32,
     /// The ledger's commitment to the version's key.
     pub key_commitment: KeyCommitment,
@@ -103,7 +107,12 @@ impl rand_core::TryCryptoRng for Determined {}
 ///
 /// # Errors
 /// [`WrapError::PublicKey`] when `buyer` is no usable public key.
-pub fn wrap(secret: &WrapSecret, buyer: B256, binding: &KeyBinding, key: &VersionKey) -> Result<WrappedKey, WrapError> {
+pub fn wrap(
+    secret: &WrapSecret,
+    buyer: B256,
+    binding: &KeyBinding,
+    key: &VersionKey,
+) -> Result<WrappedKey, WrapError> {
     let unusable = |_| WrapError::PublicKey { found: buyer };
     let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(buyer.as_slice()).map_err(unusable)?;
     let info = binding.info();
@@ -111,15 +120,16 @@ pub fn wrap(secret: &WrapSecret, buyer: B256, binding: &KeyBinding, key: &Versio
     for part in [buyer.as_slice(), binding.key_commitment.0.as_slice(), key.expose(), &info] {
         randomness.update(part);
     }
-    let (encapsulated, sealed) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-        &OpModeS::Base,
-        &public,
-        &info,
-        key.expose(),
-        binding.key_commitment.0.as_slice(),
-        &mut Determined(randomness.finalize_xof()),
-    )
-    .map_err(unusable)?;
+    let (encapsulated, sealed) =
+        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+            &OpModeS::Base,
+            &public,
+            &info,
+            key.expose(),
+            binding.key_commitment.0.as_slice(),
+            &mut Determined(randomness.finalize_xof()),
+        )
+        .map_err(unusable)?;
     Ok(WrappedKey {
         encapsulated: encapsulated.to_bytes().into(),
         sealed: sealed.try_into().expect("a key and a tag are 48 bytes"),
@@ -160,7 +170,8 @@ impl BuyerKey {
     }
 
     fn private(&self) -> <X25519HkdfSha256 as Kem>::PrivateKey {
-        <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(self.expose()).expect("any 32 bytes are an X25519 private key")
+        <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(self.expose())
+            .expect("any 32 bytes are an X25519 private key")
     }
 }
 
@@ -195,7 +206,11 @@ mod tests {
         }
         for at in 0..80 {
             let mut altered = wrapped;
-            if at < 32 { altered.encapsulated[at] ^= 1 } else { altered.sealed[at - 32] ^= 1 }
+            if at < 32 {
+                altered.encapsulated[at] ^= 1
+            } else {
+                altered.sealed[at - 32] ^= 1
+            }
             assert_eq!(buyer.unwrap(&altered, &binding).unwrap_err(), WrapError::Sealed, "byte {at}");
         }
     }
@@ -215,7 +230,10 @@ mod tests {
         assert_eq!(wrap(&secret, buyer.public(), &binding, &key).unwrap(), wrapped);
         let other = wrap(&secret, buyer.public(), &KeyBinding { version: 4, ..binding }, &key).unwrap();
         assert_ne!(other.encapsulated, wrapped.encapsulated);
-        assert_ne!(wrap(&WrapSecret::random(), buyer.public(), &binding, &key).unwrap().encapsulated, wrapped.encapsulated);
+        assert_ne!(
+            wrap(&WrapSecret::random(), buyer.public(), &binding, &key).unwrap().encapsulated,
+            wrapped.encapsulated
+        );
     }
 
     #[test]
@@ -230,8 +248,13 @@ mod tests {
     #[test]
     fn the_suite_is_the_one_of_the_rfc() {
         let hex = |text: &str| alloy_primitives::hex::decode(text).unwrap();
-        let buyer = BuyerKey::from_bytes(hex("8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb").try_into().unwrap());
-        assert_eq!(buyer.public().to_vec(), hex("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a"));
+        let buyer = BuyerKey::from_bytes(
+            hex("8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb").try_into().unwrap(),
+        );
+        assert_eq!(
+            buyer.public().to_vec(),
+            hex("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a")
+        );
         let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&hex(
             "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a",
         ))
@@ -241,7 +264,9 @@ mod tests {
             &buyer.private(),
             &encapsulated,
             &hex("4f6465206f6e2061204772656369616e2055726e"),
-            &hex("1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28"),
+            &hex(
+                "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28",
+            ),
             &hex("436f756e742d30"),
         )
         .unwrap();

@@ -16,6 +16,7 @@ use std::{
 use super::{BlockSource, BlockStore, Put, StoreError};
 use crate::{
     block::{Block, BlockError, BlockId},
+    durable,
     limits::MAX_BLOCK_BYTES,
 };
 
@@ -136,14 +137,10 @@ impl BlockStore for DirectoryStore {
         let mut shards = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
         shards.insert(self.root.clone());
         for shard in &shards {
-            // Only POSIX systems can flush a directory; elsewhere the rename itself is durable.
-            if cfg!(unix) {
-                let flushed = fs::File::open(shard).and_then(|directory| directory.sync_all());
-                if let Err(error) = flushed {
-                    let failure = failed("flush", shard, 0, error);
-                    self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(shards);
-                    return Err(failure);
-                }
+            if let Err(error) = durable::flush_directory(shard) {
+                let failure = failed("flush", shard, 0, error);
+                self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(shards);
+                return Err(failure);
             }
         }
         Ok(())
@@ -205,10 +202,12 @@ mod tests {
         let blocks: Vec<Block> = (0..20u8).map(|i| Block::new(Codec::Raw, vec![i; 5000])).collect();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| blocks.iter().for_each(|block| {
-                    store.put(block).unwrap();
-                    assert_eq!(&store.get(&block.id()).unwrap(), block);
-                }));
+                scope.spawn(|| {
+                    blocks.iter().for_each(|block| {
+                        store.put(block).unwrap();
+                        assert_eq!(&store.get(&block.id()).unwrap(), block);
+                    })
+                });
             }
         });
         assert_eq!(fs::read_dir(&store.incoming).unwrap().count(), 0);

@@ -7,16 +7,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::support::Account;
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use residual_content::{
-    BuyerKey, KeyBinding, KeyCommitment, KeyRelease, Keyring, KeyringError, KeyringRelease, KeyringSecret, LicenceBook,
-    LicenceFacts, ManifestSigner, ReleaseError, Released, SignedKeyRequest, WrapError,
+    BuyerKey, KeyBinding, KeyCommitment, KeyRelease, Keyring, KeyringError, KeyringRelease, KeyringSecret,
+    LicenceBook, LicenceFacts, ManifestSigner, ReleaseError, Released, SignedKeyRequest, WrapError,
 };
 use residual_primitives::{
     Address, AssetId, B256, LicenceId, Rights, U256,
     signed::{KeyRequest, licences_domain},
 };
-use crate::support::Account;
 
 /// A ledger said by hand.
 #[derive(Default)]
@@ -30,7 +30,11 @@ impl LicenceBook for &Book {
         Ok(self.licences.lock().unwrap().get(&id).cloned())
     }
 
-    fn key_commitment(&self, id: LicenceId, version: u32) -> Result<Option<KeyCommitment>, Box<dyn Error + Send + Sync>> {
+    fn key_commitment(
+        &self,
+        id: LicenceId,
+        version: u32,
+    ) -> Result<Option<KeyCommitment>, Box<dyn Error + Send + Sync>> {
         Ok(self.commitments.lock().unwrap().get(&(id.asset(), version)).copied())
     }
 }
@@ -59,7 +63,8 @@ impl Scene {
     fn new() -> Self {
         let asset: AssetId = "9".parse().unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let keyring = Keyring::open(directory.path().join("keys"), KeyringSecret::from_bytes([1; 32])).unwrap();
+        let keyring =
+            Keyring::open(directory.path().join("keys"), KeyringSecret::from_bytes([1; 32])).unwrap();
         let book = Book::default();
         for version in 0..2 {
             let key = keyring.version_key_or_new(asset, version).unwrap();
@@ -67,14 +72,25 @@ impl Scene {
         }
         let holder = Account::new(0x22);
         let licence = LicenceId::new(asset, 1, 1);
-        let facts =
-            LicenceFacts { holder: holder.publisher(), rights: Rights::ACCESS, expires_at_s: None, versions: 0..=0 };
+        let facts = LicenceFacts {
+            holder: holder.publisher(),
+            rights: Rights::ACCESS,
+            expires_at_s: None,
+            versions: 0..=0,
+        };
         book.licences.lock().unwrap().insert(licence, facts);
         Self { directory, keyring, book, holder, buyer: BuyerKey::random(), licence }
     }
 
     fn release(&self) -> KeyringRelease<'_, &Book> {
-        KeyringRelease::open(&self.keyring, &self.book, domain(), GATEWAY, self.directory.path().join("nonces")).unwrap()
+        KeyringRelease::open(
+            &self.keyring,
+            &self.book,
+            domain(),
+            GATEWAY,
+            self.directory.path().join("nonces"),
+        )
+        .unwrap()
     }
 
     fn request(&self) -> KeyRequest {
@@ -113,18 +129,42 @@ fn key_1_the_holder_of_a_licence_gets_the_key_of_the_version_it_grants() {
 fn key_1_without_a_licence_that_grants_it_there_is_no_key() {
     type Case = (fn(&Scene, &mut KeyRequest), fn(&ReleaseError) -> bool);
     let cases: [Case; 12] = [
-        (|scene, r| r.licenceId = LicenceId::new(scene.licence.asset(), 1, 2).to_u256(), |e| matches!(e, ReleaseError::NoLicence { .. })),
-        (|_, r| r.licenceId = LicenceId::new("8".parse().unwrap(), 1, 1).to_u256(), |e| matches!(e, ReleaseError::NoLicence { .. })),
+        (
+            |scene, r| r.licenceId = LicenceId::new(scene.licence.asset(), 1, 2).to_u256(),
+            |e| matches!(e, ReleaseError::NoLicence { .. }),
+        ),
+        (
+            |_, r| r.licenceId = LicenceId::new("8".parse().unwrap(), 1, 1).to_u256(),
+            |e| matches!(e, ReleaseError::NoLicence { .. }),
+        ),
         (|_, r| r.licenceId = U256::from(5), |e| matches!(e, ReleaseError::NotALicence { .. })),
-        (|scene, _| scene.change(|facts| facts.expires_at_s = Some(now_s())), |e| matches!(e, ReleaseError::Expired { .. })),
-        (|scene, _| scene.change(|facts| facts.holder = Address::ZERO), |e| matches!(e, ReleaseError::Signer { .. })),
-        (|scene, _| scene.change(|facts| facts.rights = Rights::TRAIN), |e| matches!(e, ReleaseError::NoAccess { .. })),
+        (
+            |scene, _| scene.change(|facts| facts.expires_at_s = Some(now_s())),
+            |e| matches!(e, ReleaseError::Expired { .. }),
+        ),
+        (
+            |scene, _| scene.change(|facts| facts.holder = Address::ZERO),
+            |e| matches!(e, ReleaseError::Signer { .. }),
+        ),
+        (
+            |scene, _| scene.change(|facts| facts.rights = Rights::TRAIN),
+            |e| matches!(e, ReleaseError::NoAccess { .. }),
+        ),
         (|_, r| r.version = 1, |e| matches!(e, ReleaseError::VersionNotGranted { .. })),
-        (|scene, r| { scene.change(|facts| facts.versions = 0..=u32::MAX); r.version = 2; }, |e| matches!(e, ReleaseError::VersionNotGranted { .. })),
+        (
+            |scene, r| {
+                scene.change(|facts| facts.versions = 0..=u32::MAX);
+                r.version = 2;
+            },
+            |e| matches!(e, ReleaseError::VersionNotGranted { .. }),
+        ),
         (|_, r| r.gateway = Address::ZERO, |e| matches!(e, ReleaseError::OtherGateway { .. })),
         (|_, r| r.expiry = now_s(), |e| matches!(e, ReleaseError::Expiry { .. })),
         (|_, r| r.expiry = now_s() + 700, |e| matches!(e, ReleaseError::Expiry { .. })),
-        (|_, r| r.hpkePublicKey = B256::ZERO, |e| matches!(e, ReleaseError::Wrap(WrapError::PublicKey { .. }))),
+        (
+            |_, r| r.hpkePublicKey = B256::ZERO,
+            |e| matches!(e, ReleaseError::Wrap(WrapError::PublicKey { .. })),
+        ),
     ];
     for (at, (change, is_expected)) in cases.iter().enumerate() {
         let scene = Scene::new();
@@ -143,7 +183,13 @@ fn key_1_a_signature_by_another_in_another_domain_or_altered_is_refused() {
     let mut flipped = scene.holder.sign_digest(digest);
     flipped[3] ^= 1;
     let other_chain = request.eip712_signing_hash(&licences_domain(1, Address::repeat_byte(8)));
-    for signature in [Account::new(0x33).sign_digest(digest), flipped, [0; 65], [0xff; 65], scene.holder.sign_digest(other_chain)] {
+    for signature in [
+        Account::new(0x33).sign_digest(digest),
+        flipped,
+        [0; 65],
+        [0xff; 65],
+        scene.holder.sign_digest(other_chain),
+    ] {
         let refused = scene.release().release(&SignedKeyRequest { request: request.clone(), signature });
         assert!(matches!(refused, Err(ReleaseError::Signer { .. })));
     }

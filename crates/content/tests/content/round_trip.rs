@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
+use crate::support::{Keys, MemoryStore, noise, publish, tree};
 use proptest::prelude::*;
 use residual_content::{
-    BlockSource, DirectoryStore, Existing, ExtractError, Hidden, OpenVersion, Profile, Published, ReadError, Tree,
-    limits::CHUNK_BYTES,
+    BlockSource, DirectoryStore, Existing, ExtractError, Hidden, OpenVersion, Profile, Published, ReadError,
+    Tree, limits::CHUNK_BYTES,
 };
-use crate::support::{Keys, MemoryStore, noise, publish, tree};
 
 fn open<'a>(store: &'a MemoryStore, published: &Published, keys: &Keys) -> OpenVersion<&'a MemoryStore> {
     OpenVersion::open(store, &published.record, &keys.version).unwrap()
@@ -20,14 +20,18 @@ fn open<'a>(store: &'a MemoryStore, published: &Published, keys: &Keys) -> OpenV
 #[test]
 fn files_around_the_borders_of_chunks_come_back() {
     let keys = Keys::fixed();
-    let lengths = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 1_048_576, 3_000_001];
+    let lengths =
+        [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 1_048_576, 3_000_001];
     for profile in [Profile::Fixed, Profile::Cdc] {
         for length in lengths {
             let content = noise(1, length);
             let store = MemoryStore::default();
             let published = publish(&store, &tree(&[("only", content.clone())]), &keys, profile, 1);
             let version = open(&store, &published, &keys);
-            assert!(version.read("only", 0..length as u64).unwrap() == content, "{profile:?}, {length} bytes");
+            assert!(
+                version.read("only", 0..length as u64).unwrap() == content,
+                "{profile:?}, {length} bytes"
+            );
         }
         let store = MemoryStore::default();
         let published = publish(&store, &Tree::new(), &keys, profile, 1);
@@ -78,7 +82,9 @@ fn a_directory_is_published_and_extracted() {
     let keys = Keys::fixed();
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("source");
-    for (path, bytes) in [("images/1.png", noise(1, 70_000)), ("images/2.png", noise(2, 2_000_000)), ("labels.txt", vec![])] {
+    for (path, bytes) in
+        [("images/1.png", noise(1, 70_000)), ("images/2.png", noise(2, 2_000_000)), ("labels.txt", vec![])]
+    {
         let path = source.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
@@ -105,7 +111,10 @@ fn a_directory_is_published_and_extracted() {
     let mut changed = noise(1, 70_000);
     changed[69_999] ^= 1;
     fs::write(target.join("images/1.png"), &changed).unwrap();
-    assert!(matches!(version.extract(&target, Existing::Keep, &mut |_| {}), Err(ExtractError::Occupied { .. })));
+    assert!(matches!(
+        version.extract(&target, Existing::Keep, &mut |_| {}),
+        Err(ExtractError::Occupied { .. })
+    ));
     assert!(fs::read(target.join("images/1.png")).unwrap() == changed);
     assert_eq!(version.extract(&target, Existing::Replace, &mut |_| {}).unwrap().written, 1);
     assert!(fs::read(target.join("images/1.png")).unwrap() == noise(1, 70_000));
@@ -125,14 +134,20 @@ fn extraction_does_not_follow_links_out_of_its_target() {
     let target = tempfile::tempdir().unwrap();
     symlink(outside.path(), target.path().join("d")).unwrap();
     for existing in [Existing::Keep, Existing::Replace] {
-        assert!(matches!(version.extract(target.path(), existing, &mut |_| {}), Err(ExtractError::Io { .. })));
+        assert!(matches!(
+            version.extract(target.path(), existing, &mut |_| {}),
+            Err(ExtractError::Io { .. })
+        ));
         assert!(is_empty(outside.path()));
     }
 
     let target = tempfile::tempdir().unwrap();
     fs::create_dir(target.path().join("d")).unwrap();
     symlink(outside.path().join("file"), target.path().join("d/file")).unwrap();
-    assert!(matches!(version.extract(target.path(), Existing::Keep, &mut |_| {}), Err(ExtractError::Occupied { .. })));
+    assert!(matches!(
+        version.extract(target.path(), Existing::Keep, &mut |_| {}),
+        Err(ExtractError::Occupied { .. })
+    ));
     version.extract(target.path(), Existing::Replace, &mut |_| {}).unwrap();
     assert!(is_empty(outside.path()), "the link itself was replaced");
     assert_eq!(fs::read(target.path().join("d/file")).unwrap(), b"payload");
@@ -148,7 +163,8 @@ fn readers_seek_and_wrong_ranges_are_refused() {
     let keys = Keys::fixed();
     let store = MemoryStore::default();
     let content = noise(7, 2_200_000);
-    let published = publish(&store, &tree(&[("a", noise(1, 10)), ("b", content.clone())]), &keys, Profile::Fixed, 1);
+    let published =
+        publish(&store, &tree(&[("a", noise(1, 10)), ("b", content.clone())]), &keys, Profile::Fixed, 1);
     let version = open(&store, &published, &keys);
     let mut reader = version.reader("b").unwrap();
     let mut read = Vec::new();

@@ -2,12 +2,12 @@
 
 use std::num::NonZeroUsize;
 
+use crate::support::{Keys, MemoryStore, noise, publish, tree};
 use residual_content::{
-    Block, BlockId, Codec, ContentRoot, Existing, ExtractError, KeyCommitment, OpenError, OpenVersion, Present, Profile,
-    Published, ReadError, StoreError, Tree, Verdict, VersionKey, VersionRecord, fetch,
+    Block, BlockId, Codec, ContentRoot, Existing, ExtractError, KeyCommitment, OpenError, OpenVersion,
+    Present, Profile, Published, ReadError, StoreError, Tree, Verdict, VersionKey, VersionRecord, fetch,
 };
 use residual_primitives::B256;
-use crate::support::{Keys, MemoryStore, noise, publish, tree};
 
 /// A version with every class of block: manifest, directory, nodes of data and index, pieces of index, leaves.
 ///
@@ -36,7 +36,9 @@ fn read_all(store: &MemoryStore, record: &VersionRecord, key: &VersionKey) -> Re
 /// Brings the version to an empty store, as a gateway does without its key.
 fn pin(store: &MemoryStore, record: &VersionRecord) -> Result<(), String> {
     let local = MemoryStore::default();
-    fetch(store, &local, record, Present::Trust, NonZeroUsize::MIN, &mut |_| {}).map(|_| ()).map_err(|error| error.to_string())
+    fetch(store, &local, record, Present::Trust, NonZeroUsize::MIN, &mut |_| {})
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 /// What a block is, told from its place in the version.
@@ -57,7 +59,8 @@ fn seal_1_every_damage_to_every_block_is_refused() {
     read_all(&store, record, &keys.version).unwrap();
     pin(&store, record).unwrap();
     let blocks = store.blocks.lock().unwrap().clone();
-    let classes: std::collections::BTreeSet<_> = blocks.iter().map(|(id, bytes)| class(id, bytes, record)).collect();
+    let classes: std::collections::BTreeSet<_> =
+        blocks.iter().map(|(id, bytes)| class(id, bytes, record)).collect();
     assert_eq!(classes.len(), 5, "{classes:?}");
     for (id, good) in &blocks {
         let flip = |at: usize, bit: u8| {
@@ -65,7 +68,10 @@ fn seal_1_every_damage_to_every_block_is_refused() {
             bytes[at] ^= 1 << bit;
             Some(bytes)
         };
-        let other = blocks.iter().find(|(other, _)| *other != id && other.codec() == id.codec()).map(|(_, bytes)| bytes);
+        let other = blocks
+            .iter()
+            .find(|(other, _)| *other != id && other.codec() == id.codec())
+            .map(|(_, bytes)| bytes);
         let damages = [
             ("first byte", flip(0, 0)),
             ("a byte in the middle", flip(good.len() / 2, 3)),
@@ -100,10 +106,16 @@ fn seal_1_a_range_that_touches_a_damaged_leaf_returns_nothing() {
     let version = OpenVersion::open(&store, &published.record, &keys.version).unwrap();
     let second = version.prove_chunk(1).unwrap().leaf;
     store.blocks.lock().unwrap().get_mut(&second).unwrap()[5] ^= 1;
-    assert!(matches!(version.read("a", 1_000_000..3_000_000), Err(ReadError::Store(StoreError::Corrupt { .. }))));
+    assert!(matches!(
+        version.read("a", 1_000_000..3_000_000),
+        Err(ReadError::Store(StoreError::Corrupt { .. }))
+    ));
     assert!(version.read("a", 0..1_000_000).is_ok(), "what does not touch it is read");
     let target = tempfile::tempdir().unwrap();
-    assert!(matches!(version.extract(target.path(), Existing::Keep, &mut |_| {}), Err(ExtractError::Read(_))));
+    assert!(matches!(
+        version.extract(target.path(), Existing::Keep, &mut |_| {}),
+        Err(ExtractError::Read(_))
+    ));
     assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 0, "no part of a file is left");
 }
 

@@ -1,12 +1,15 @@
 //! SEAL-2: a resumed transfer fetches no verified leaf again.
 
-use std::{num::NonZeroUsize, sync::atomic::{AtomicU64, Ordering}};
-
-use residual_content::{
-    Block, BlockId, BlockSource, BlockStore, Codec, DirectoryStore, Existing, FetchError, OpenVersion, Present, Profile,
-    ReadThrough, StoreError, fetch,
+use std::{
+    num::NonZeroUsize,
+    sync::atomic::{AtomicU64, Ordering},
 };
+
 use crate::support::{Keys, MemoryStore, noise, publish, tree};
+use residual_content::{
+    Block, BlockId, BlockSource, BlockStore, Codec, DirectoryStore, Existing, FetchError, OpenVersion,
+    Present, Profile, ReadThrough, StoreError, fetch,
+};
 
 /// A remote place whose connection breaks after so many blocks.
 struct Flaky<'a> {
@@ -19,7 +22,11 @@ impl BlockSource for Flaky<'_> {
         let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match left {
             Ok(_) => self.remote.get(id),
-            Err(_) => Err(StoreError::Remote { id: *id, place: "flaky".to_owned(), source: "connection reset".into() }),
+            Err(_) => Err(StoreError::Remote {
+                id: *id,
+                place: "flaky".to_owned(),
+                source: "connection reset".into(),
+            }),
         }
     }
 
@@ -48,7 +55,11 @@ fn seal_2_a_transfer_interrupted_anywhere_fetches_each_block_once() {
                 let in_flight = NonZeroUsize::new(in_flight).unwrap();
                 match fetch(&flaky, &local(), &published.record, Present::Trust, in_flight, &mut |_| {}) {
                     Ok(fetched) => break fetched,
-                    Err(FetchError::Store(StoreError::Remote { .. }) | FetchError::Manifest(_) | FetchError::Dag(_)) => {}
+                    Err(
+                        FetchError::Store(StoreError::Remote { .. })
+                        | FetchError::Manifest(_)
+                        | FetchError::Dag(_),
+                    ) => {}
                     Err(error) => panic!("{error}"),
                 }
             };
@@ -76,12 +87,17 @@ fn seal_2_reading_through_a_local_store_fetches_each_leaf_once_and_only_what_is_
         reads.keys().filter(|id| id.codec() == Codec::Raw).count()
     };
     for (range, leaves) in [(0..10, 1), (1_500_000..1_500_001, 2), (0..6_000_000, 6)] {
-        let version = OpenVersion::open(ReadThrough::new(&local, &remote), &published.record, &keys.version).unwrap();
-        assert!(version.read("a", range.clone()).unwrap() == noise(1, 6_000_000)[range.start as usize..range.end as usize]);
+        let version =
+            OpenVersion::open(ReadThrough::new(&local, &remote), &published.record, &keys.version).unwrap();
+        assert!(
+            version.read("a", range.clone()).unwrap()
+                == noise(1, 6_000_000)[range.start as usize..range.end as usize]
+        );
         assert_eq!(leaves_read(), leaves + 1, "and the index");
     }
     let target = tempfile::tempdir().unwrap();
-    let version = OpenVersion::open(ReadThrough::new(&local, &remote), &published.record, &keys.version).unwrap();
+    let version =
+        OpenVersion::open(ReadThrough::new(&local, &remote), &published.record, &keys.version).unwrap();
     version.extract(target.path(), Existing::Keep, &mut |_| {}).unwrap();
     assert_eq!(leaves_read(), 7);
 }
@@ -92,7 +108,8 @@ fn a_damaged_local_block_is_fetched_again_and_no_other() {
     let remote = MemoryStore::default();
     let local = MemoryStore::default();
     let published = publish(&remote, &tree(&[("a", noise(1, 6_000_000))]), &keys, Profile::Fixed, 1);
-    let bring = |present| fetch(&remote, &local, &published.record, present, NonZeroUsize::MIN, &mut |_| {}).unwrap();
+    let bring =
+        |present| fetch(&remote, &local, &published.record, present, NonZeroUsize::MIN, &mut |_| {}).unwrap();
     bring(Present::Trust);
     let damaged = *local.blocks.lock().unwrap().keys().find(|id| id.codec() == Codec::Raw).unwrap();
     local.blocks.lock().unwrap().get_mut(&damaged).unwrap()[0] ^= 1;

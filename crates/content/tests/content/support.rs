@@ -93,7 +93,13 @@ impl Keys {
 }
 
 /// Seals and publishes `tree` with one or more threads.
-pub(crate) fn publish(store: &dyn BlockStore, tree: &Tree, keys: &Keys, profile: Profile, threads: usize) -> Published {
+pub(crate) fn publish(
+    store: &dyn BlockStore,
+    tree: &Tree,
+    keys: &Keys,
+    profile: Profile,
+    threads: usize,
+) -> Published {
     let how = Sealing {
         asset: keys.asset,
         epoch: 0,
