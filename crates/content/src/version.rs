@@ -93,6 +93,18 @@ pub enum ReadError {
         /// Which chunk, from 0.
         position: usize,
     },
+    /// A leaf opens, but to another length than the publisher's index says.
+    #[error(
+        "expected {expected} bytes in chunk {position}, found {found}: the publisher made a version that cannot be read"
+    )]
+    ChunkLength {
+        /// Which chunk, from 0.
+        position: usize,
+        /// Bytes that the index says.
+        expected: u32,
+        /// Bytes in it.
+        found: usize,
+    },
 }
 
 /// A chunk's plaintext, wiped when the last reader lets go of it.
@@ -230,6 +242,9 @@ impl<S: BlockSource> OpenVersion<S> {
         leaf::open(manifest.asset, manifest.epoch, &entry.key, &mut bytes)
             .map_err(|_| ReadError::WrongChunkKey { position })?;
         let leaf = Arc::new(Zeroizing::new(bytes));
+        if leaf.len() != entry.plain_bytes as usize {
+            return Err(ReadError::ChunkLength { position, expected: entry.plain_bytes, found: leaf.len() });
+        }
         let mut kept = kept();
         if kept.len() == LEAVES_KEPT {
             kept.pop_front();
@@ -327,5 +342,95 @@ impl<S: BlockSource> Seek for FileReader<'_, S> {
         self.at = target
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a place before the file's begin"))?;
         Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Signature;
+    use k256::ecdsa::SigningKey;
+    use residual_primitives::{Address, B256};
+
+    use super::*;
+    use crate::{
+        Block, BlockStore, ContentKey, DirectoryStore, ManifestSigner, Profile, SigningError,
+        index::LeafEntry, leaf::LeafSealer,
+    };
+
+    struct Publisher(SigningKey);
+
+    impl ManifestSigner for Publisher {
+        fn publisher(&self) -> Address {
+            Address::from_private_key(&self.0)
+        }
+
+        fn sign(&self, digest: B256) -> Result<[u8; 65], SigningError> {
+            let (signature, parity) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
+            Ok(Signature::from((signature, parity)).as_bytes())
+        }
+    }
+
+    /// Publishes one file of 1,000 bytes as a hostile publisher can: a real leaf of `held` bytes whose length index and
+    /// tree give as 1,000, under `key`, or the leaf's own.
+    fn hostile(
+        store: &DirectoryStore,
+        held: usize,
+        key: Option<crate::ChunkKey>,
+    ) -> (VersionRecord, VersionKey) {
+        let asset = "1".parse().unwrap();
+        let version_key = VersionKey::random();
+        let mut bytes = vec![7; held];
+        let own = LeafSealer::new(asset, 0, &ContentKey::random()).seal(&mut bytes);
+        let leaf = Block::new(Codec::Raw, bytes);
+        store.put(&leaf).unwrap();
+        let entry = LeafEntry { digest: *leaf.id().digest(), plain_bytes: 1000, key: key.unwrap_or(own) };
+        let file = FileEntry { path: "a".parse().unwrap(), offset: 0, bytes: 1000 };
+        let index = Index { files: vec![file], leaves: vec![entry] };
+        let sealed = IndexSealer::new(asset, 0, &version_key).seal(&index.encode().unwrap()).next().unwrap();
+        let sealed = Block::new(Codec::Raw, sealed);
+        store.put(&sealed).unwrap();
+        let index_bytes = sealed.bytes().len() as u64;
+        let subtree = |id, bytes| unixfs::Subtree::from(Leaf { id, bytes });
+        let directory = unixfs::directory(subtree(leaf.id(), 1016), subtree(sealed.id(), index_bytes));
+        store.put(&directory).unwrap();
+        let manifest = Manifest {
+            asset,
+            epoch: 0,
+            profile: Profile::Cdc,
+            content: directory.id().into(),
+            leaves: 1,
+            data_bytes: 1016,
+            index_bytes,
+            chunk_keys: proof::chunk_keys_root(&index.leaves),
+            key_commitment: version_key.commitment(asset),
+            about: std::collections::BTreeMap::new(),
+        };
+        let signed = manifest.sign(&Publisher(SigningKey::from_slice(&[5; 32]).unwrap())).unwrap();
+        store.put(&signed.block()).unwrap();
+        (signed.record(), version_key)
+    }
+
+    #[test]
+    fn a_publisher_that_lies_about_a_chunk_is_refused_and_a_wrong_key_is_proven() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::open(directory.path()).unwrap();
+        for held in [0, 10, 999, 1001] {
+            let (record, key) = hostile(&store, held, None);
+            let version = OpenVersion::open(&store, &record, &key).unwrap();
+            for range in [0..1000, 500..501, 999..1000] {
+                let refused = version.read("a", range);
+                assert!(matches!(refused, Err(ReadError::ChunkLength { found, .. }) if found == held));
+            }
+        }
+        let (record, key) = hostile(&store, 1000, None);
+        let version = OpenVersion::open(&store, &record, &key).unwrap();
+        assert_eq!(version.read("a", 0..1000).unwrap(), [7; 1000]);
+
+        let (record, key) = hostile(&store, 1000, Some(crate::ChunkKey::from_bytes([9; 32])));
+        let version = OpenVersion::open(&store, &record, &key).unwrap();
+        assert!(matches!(version.read("a", 0..1), Err(ReadError::WrongChunkKey { position: 0 })));
+        let proof = version.prove_chunk(0).unwrap();
+        let verdict = proof.judge(&version.manifest().manifest, store.get(&proof.leaf).unwrap()).unwrap();
+        assert_eq!(verdict, crate::Verdict::KeyIsWrong);
     }
 }
