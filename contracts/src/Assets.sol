@@ -19,7 +19,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 /// See {IAssets}. Refuses everything about money: it knows rates, never amounts.
 ///
 /// An asset's word, from the low end: owner 160, kind 8, resaleBps 14, versions 16, edges 7, nonce of the edges' code
-/// store 32 (zero: the edges, at most two, are in slots).
+/// store 32 (zero: the edges, at most two, are in slots), whether an edge has a rate of reach `Child` 1.
 contract Assets is IAssets, IERC5646, PackedERC721 {
     using Edges for Edges.List;
 
@@ -28,6 +28,7 @@ contract Assets is IAssets, IERC5646, PackedERC721 {
     uint256 private constant VERSIONS_SHIFT = 182;
     uint256 private constant EDGES_SHIFT = 198;
     uint256 private constant STORE_SHIFT = 205;
+    uint256 private constant CHILD_REACH_SHIFT = 237;
 
     uint256 private constant RESALE_MASK = (1 << 14) - 1;
     uint256 private constant EDGES_MASK = (1 << 7) - 1;
@@ -60,8 +61,8 @@ contract Assets is IAssets, IERC5646, PackedERC721 {
         if (registration.resaleBps > Formula.BASIS) revert ResaleAboveLimit(registration.resaleBps);
 
         uint256[] memory edges = _edgesUnder(registration.licenceIds);
-        _words[assetId] = uint256(registration.kind) << KIND_SHIFT | uint256(registration.resaleBps) << RESALE_SHIFT
-            | 1 << VERSIONS_SHIFT | edges.length << EDGES_SHIFT | uint256(_store(assetId, edges)) << STORE_SHIFT;
+        _words[assetId] = uint256(registration.kind) << KIND_SHIFT | uint256(registration.resaleBps) << RESALE_SHIFT | 1
+            << VERSIONS_SHIFT | _keep(assetId, edges);
         _mint(msg.sender, assetId);
         emit Registered(
             assetId,
@@ -78,12 +79,10 @@ contract Assets is IAssets, IERC5646, PackedERC721 {
         SHARES.issue(assetId, msg.sender, registration.holders, registration.units);
     }
 
-    function publishVersion(
-        uint256 assetId,
-        bytes calldata manifestCid,
-        bytes32 contentRoot,
-        bytes32 keyCommitment
-    ) external returns (uint256 version) {
+    function publishVersion(uint256 assetId, bytes calldata manifestCid, bytes32 contentRoot, bytes32 keyCommitment)
+        external
+        returns (uint256 version)
+    {
         uint256 word = _wordOf(assetId);
         if (!_isAuthorized(address(uint160(word)), msg.sender, assetId)) revert NotController(assetId, msg.sender);
         version = uint16(word >> VERSIONS_SHIFT);
@@ -124,34 +123,42 @@ contract Assets is IAssets, IERC5646, PackedERC721 {
     }
 
     function edgesOf(uint256 assetId) external view returns (Edge[] memory edges) {
-        uint256[] memory packed = packedEdges(assetId);
-        edges = new Edge[](packed.length);
-        for (uint256 i = 0; i < packed.length; ++i) {
+        (bytes memory packed,) = lineage(assetId);
+        edges = new Edge[](Edges.count(packed));
+        for (uint256 i = 0; i < edges.length; ++i) {
+            uint256 edge = Edges.get(packed, i);
             edges[i] = Edge({
-                parentId: Edges.parentOf(packed[i]),
-                all: Edges.unpackRates(Edges.allRates(packed[i])),
-                child: Edges.unpackRates(Edges.childRates(packed[i]))
+                parentId: Edges.parentOf(edge),
+                all: Edges.unpackRates(Edges.allRates(edge)),
+                child: Edges.unpackRates(Edges.childRates(edge))
             });
         }
     }
 
-    function packedEdges(uint256 assetId) public view returns (uint256[] memory edges) {
+    function lineage(uint256 assetId) public view returns (bytes memory edges, bool childReach) {
         uint256 word = _words[assetId];
+        childReach = word >> CHILD_REACH_SHIFT & 1 != 0;
         uint256 count = word >> EDGES_SHIFT & EDGES_MASK;
         uint32 nonce = uint32(word >> STORE_SHIFT);
-        if (nonce != 0) return CodeStore.read(CodeStore.addressOf(address(this), nonce), count);
-        edges = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            edges[i] = _edges[assetId][i];
+        if (nonce != 0) {
+            edges = CodeStore.read(CodeStore.addressOf(address(this), nonce), Edges.lineageBytes(count));
+        } else {
+            uint256[] memory words = new uint256[](count);
+            for (uint256 i = 0; i < count; ++i) {
+                words[i] = _edges[assetId][i];
+            }
+            edges = Edges.toLineage(words);
         }
     }
 
     function rateSums(uint256 assetId) external view returns (uint256[4] memory own, uint256[4] memory inherited) {
-        return Edges.sums(packedEdges(assetId));
+        (bytes memory edges,) = lineage(assetId);
+        return Edges.sums(edges);
     }
 
     function leastChildRates(uint256 assetId) external view returns (uint256[4] memory) {
-        return Edges.highestChildRates(packedEdges(assetId));
+        (bytes memory edges,) = lineage(assetId);
+        return Edges.highestChildRates(edges);
     }
 
     function isController(uint256 assetId, address account) external view returns (bool) {
@@ -212,24 +219,30 @@ contract Assets is IAssets, IERC5646, PackedERC721 {
             uint256 rates = terms[i] & RATES_MASK;
             bool childOnly = terms[i] & CHILD_REACH_BIT != 0;
             list.insert(Edges.pack(parent, childOnly ? 0 : rates, childOnly ? rates : 0));
-            if (parent != lastParent) list.insertInherited(packedEdges(parent));
+            if (parent == lastParent) continue;
             lastParent = parent;
+            (bytes memory handedDown,) = lineage(parent);
+            list.insertInherited(handedDown);
         }
-        uint256[] memory edges = list.toArray();
-        Edges.checkSums(edges);
-        return edges;
+        return list.toArray();
     }
 
-    /// @return nonce of the code store, or zero when slots are cheaper
-    function _store(uint256 assetId, uint256[] memory edges) private returns (uint32 nonce) {
+    /// Writes the edges of a new asset, in slots or as code, whichever is cheaper.
+    /// @return word the edges' part of the asset's word
+    function _keep(uint256 assetId, uint256[] memory edges) private returns (uint256 word) {
+        if (edges.length == 0) return 0;
+        bytes memory packed = Edges.toLineage(edges);
+        Edges.checkSums(packed);
+        word = edges.length << EDGES_SHIFT;
+        if (Edges.hasChildRates(edges)) word |= 1 << CHILD_REACH_SHIFT;
         if (edges.length > SLOT_EDGES) {
-            nonce = _stores + 1;
+            uint32 nonce = _stores + 1;
             _stores = nonce;
-            CodeStore.write(edges);
-        } else {
-            for (uint256 i = 0; i < edges.length; ++i) {
-                _edges[assetId][i] = edges[i];
-            }
+            CodeStore.write(packed);
+            return word | uint256(nonce) << STORE_SHIFT;
+        }
+        for (uint256 i = 0; i < edges.length; ++i) {
+            _edges[assetId][i] = edges[i];
         }
     }
 
@@ -243,8 +256,7 @@ contract Assets is IAssets, IERC5646, PackedERC721 {
         if (manifestCid.length == 0 || manifestCid.length > MAX_MANIFEST_CID_BYTES) {
             revert ManifestCidLength(manifestCid.length);
         }
-        _commitments[assetId][version] =
-            keccak256(abi.encode(keccak256(manifestCid), contentRoot, keyCommitment));
+        _commitments[assetId][version] = keccak256(abi.encode(keccak256(manifestCid), contentRoot, keyCommitment));
         emit VersionPublished(assetId, version, manifestCid, contentRoot, keyCommitment);
     }
 }

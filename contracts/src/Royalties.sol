@@ -16,6 +16,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// See {IRoyalties}. The only contract that holds revenue. Refuses upgrades, owners and pauses: beside the parameters
 /// that the governor sets and the arbiter's freeze, nobody decides anything here.
@@ -29,7 +30,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
     using SafeERC20 for IERC20;
 
     uint256 private constant MAX_FEE_BPS = 500;
-    uint256 private constant MAX_OPERATOR_BPS = 5_000;
+    uint256 private constant MAX_OPERATOR_BPS = 5000;
     uint256 private constant MAX_TOKENS = 4;
     uint256 private constant FREEZE_SECONDS = 90 days;
 
@@ -62,7 +63,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
     mapping(uint256 assetId => AssetState) private _assets;
     /// Filled from the front.
     mapping(uint256 assetId => address[MAX_TOKENS]) private _tokensOf;
-    mapping(uint256 assetId => mapping(address token => Revenue.Account)) private _accounts;
+    mapping(address token => mapping(uint256 assetId => Revenue.Account)) private _accounts;
     /// By the till's salt.
     mapping(bytes32 salt => bool) private _granted;
     mapping(bytes32 salt => mapping(address token => OperatorState)) private _operators;
@@ -162,48 +163,29 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
 
     function flow(uint256 childId, address token, uint256 kinds) external nonReentrant {
         if (kinds == 0 || kinds >= 1 << Revenue.KINDS) revert KindsNotValid(kinds);
-        uint256[] memory edges = ASSETS.packedEdges(childId);
-        uint256 length = edges.length;
+        (bytes memory lineage, bool inheritedCounts) = ASSETS.lineage(childId);
+        uint256 length = Edges.count(lineage);
         if (length == 0) return;
-        bool inheritedCounts = _hasChildRates(edges);
-        Revenue.Account storage account = _accounts[childId][token];
+        Revenue.Account storage account = _accounts[token][childId];
 
         uint256[] memory amounts = new uint256[](length * Revenue.KINDS);
         uint256 count;
         uint256 carried;
-        for (uint256 pair = 0; pair < Revenue.PAIRS; ++pair) {
-            uint256 lanes = kinds >> 2 * pair & 3;
-            if (lanes == 0) continue;
-            Step memory step;
-            step.own = account.own[pair];
-            step.ownFlowed = account.ownFlowed[pair];
-            // Inherited revenue concerns only parents of reach `Child`; without one it is not even read.
+        for (uint256 kind = 0; kind < Revenue.KINDS; ++kind) {
+            if (kinds >> kind & 1 == 0) continue;
+            Step memory step = _step(account, kind, inheritedCounts);
+            if (!_hasMoved(step)) continue;
+            carried |= 1 << kind;
+            account.ownFlowed[kind / 2] = account.ownFlowed[kind / 2].withTotal(kind % 2, step.own);
             if (inheritedCounts) {
-                step.inherited = account.inherited[pair];
-                step.inheritedFlowed = account.inheritedFlowed[pair];
+                account.inheritedFlowed[kind / 2] =
+                    account.inheritedFlowed[kind / 2].withTotal(kind % 2, step.inherited);
             }
-            uint256 movedLanes;
-            for (uint256 lane = 0; lane < 2; ++lane) {
-                if (lanes >> lane & 1 == 0 || !_begin(step, lane)) continue;
-                movedLanes |= 1 << lane;
-                uint256 kind = 2 * pair + lane;
-                for (uint256 i = 0; i < length; ++i) {
-                    uint256 due = _due(step, edges[i], kind);
-                    amounts[count] = due;
-                    unchecked {
-                        ++count;
-                    }
-                    if (due != 0) _inherit(Edges.parentOf(edges[i]), token, childId, kind, due);
-                }
-            }
-            if (movedLanes == 0) continue;
-            carried |= movedLanes << 2 * pair;
-            account.ownFlowed[pair] = _movedLanes(step.ownFlowed, step.own, movedLanes);
-            if (inheritedCounts) {
-                account.inheritedFlowed[pair] = _movedLanes(step.inheritedFlowed, step.inherited, movedLanes);
-            }
+            _carry(lineage, token, childId, kind, step, amounts, count);
+            count += length;
         }
         if (carried == 0) return;
+        // Memory-safe: shortens the array to what was filled.
         assembly ("memory-safe") {
             mstore(amounts, count)
         }
@@ -213,10 +195,9 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
     // Money out
 
     function claim(uint256 assetId, address token, address to) external nonReentrant returns (uint256 amount) {
-        Revenue.Account storage account = _accounts[assetId][token];
+        Revenue.Account storage account = _accounts[token][assetId];
         uint256 word = account.holders[msg.sender];
-        (amount, word) =
-            word.reckoned(_sharesOwed(assetId, account), SHARES.balanceOf(msg.sender, assetId)).paid();
+        (amount, word) = word.reckoned(_sharesOwed(assetId, account), SHARES.balanceOf(msg.sender, assetId)).paid();
         if (amount == 0) return 0;
         account.holders[msg.sender] = word;
         emit Claimed(assetId, token, msg.sender, to, amount);
@@ -265,7 +246,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         for (uint256 i = 0; i < MAX_TOKENS; ++i) {
             address token = _tokensOf[assetId][i];
             if (token == address(0)) return;
-            Revenue.Account storage account = _accounts[assetId][token];
+            Revenue.Account storage account = _accounts[token][assetId];
             uint256 owed = _sharesOwed(assetId, account);
             account.holders[from] = account.holders[from].reckoned(owed, fromUnits);
             // For a transfer to oneself this finds nothing new.
@@ -308,10 +289,8 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         for (uint256 i = 0; i < MAX_TOKENS; ++i) {
             address token = _tokensOf[assetId][i];
             if (token == address(0)) break;
-            Revenue.Account storage account = _accounts[assetId][token];
             // Whatever an earlier freeze held has returned by now: the new one begins above it.
-            account.hold.base = uint128(account.sharesOwedUnheld());
-            account.own[0] |= Revenue.HOLD_FLAG;
+            _accounts[token][assetId].holdFromHere();
         }
         emit Frozen(assetId, until);
     }
@@ -324,10 +303,10 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         for (uint256 i = 0; i < MAX_TOKENS; ++i) {
             address token = _tokensOf[assetId][i];
             if (token == address(0)) break;
-            Revenue.Account storage account = _accounts[assetId][token];
-            uint256 amount = account.sharesOwedUnheld() - account.hold.base;
+            Revenue.Account storage account = _accounts[token][assetId];
+            uint256 amount = _heldOf(account);
             if (amount == 0) continue;
-            account.hold.taken += uint128(amount);
+            account.extras.taken += SafeCast.toUint120(amount);
             _awards[claimant][token] += amount;
             emit Awarded(assetId, token, claimant, amount);
         }
@@ -376,7 +355,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         view
         returns (uint256[4] memory own, uint256[4] memory inherited)
     {
-        Revenue.Account storage account = _accounts[assetId][token];
+        Revenue.Account storage account = _accounts[token][assetId];
         return (Revenue.totals(account.own), Revenue.totals(account.inherited));
     }
 
@@ -385,26 +364,23 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         view
         returns (uint256[4] memory own, uint256[4] memory inherited)
     {
-        Revenue.Account storage account = _accounts[assetId][token];
+        Revenue.Account storage account = _accounts[token][assetId];
         own = Revenue.totals(account.ownFlowed);
         // Where no edge depends on inherited revenue, its cursor stays behind: all of it has been carried, to nobody.
-        inherited = _hasChildRates(ASSETS.packedEdges(assetId))
-            ? Revenue.totals(account.inheritedFlowed)
-            : Revenue.totals(account.inherited);
+        (, bool inheritedCounts) = ASSETS.lineage(assetId);
+        inherited = Revenue.totals(inheritedCounts ? account.inheritedFlowed : account.inherited);
     }
 
     function sharesOwed(uint256 assetId, address token) external view returns (uint256) {
-        return _sharesOwed(assetId, _accounts[assetId][token]);
+        return _sharesOwed(assetId, _accounts[token][assetId]);
     }
 
     function held(uint256 assetId, address token) external view returns (uint256) {
-        if (!isFrozen(assetId)) return 0;
-        Revenue.Account storage account = _accounts[assetId][token];
-        return account.sharesOwedUnheld() - account.hold.base;
+        return isFrozen(assetId) ? _heldOf(_accounts[token][assetId]) : 0;
     }
 
     function claimable(uint256 assetId, address token, address holder) external view returns (uint256 amount) {
-        Revenue.Account storage account = _accounts[assetId][token];
+        Revenue.Account storage account = _accounts[token][assetId];
         uint256 word = account.holders[holder];
         (amount,) = word.reckoned(_sharesOwed(assetId, account), SHARES.balanceOf(holder, assetId)).paid();
     }
@@ -414,7 +390,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         view
         returns (uint256 reckoned, uint256 owedMillionths)
     {
-        return _accounts[assetId][token].holders[holder].split();
+        return _accounts[token][assetId].holders[holder].split();
     }
 
     function operatorClaimable(uint256 assetId, Kind kind, address operator, uint16 operatorBps, address token)
@@ -448,25 +424,17 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         view
         returns (uint256[] memory parents, uint256[][4] memory amounts)
     {
-        uint256[] memory edges = ASSETS.packedEdges(childId);
-        Revenue.Account storage account = _accounts[childId][token];
-        bool inheritedCounts = _hasChildRates(edges);
-        parents = new uint256[](edges.length);
-        for (uint256 i = 0; i < edges.length; ++i) {
-            parents[i] = Edges.parentOf(edges[i]);
+        (bytes memory lineage, bool inheritedCounts) = ASSETS.lineage(childId);
+        Revenue.Account storage account = _accounts[token][childId];
+        parents = new uint256[](Edges.count(lineage));
+        for (uint256 i = 0; i < parents.length; ++i) {
+            parents[i] = Edges.parentOf(Edges.get(lineage, i));
         }
         for (uint256 kind = 0; kind < Revenue.KINDS; ++kind) {
-            Step memory step;
-            step.own = account.own[kind / 2];
-            step.ownFlowed = account.ownFlowed[kind / 2];
-            if (inheritedCounts) {
-                step.inherited = account.inherited[kind / 2];
-                step.inheritedFlowed = account.inheritedFlowed[kind / 2];
-            }
-            _begin(step, kind % 2);
-            amounts[kind] = new uint256[](edges.length);
-            for (uint256 i = 0; i < edges.length; ++i) {
-                amounts[kind][i] = _due(step, edges[i], kind);
+            Step memory step = _step(account, kind, inheritedCounts);
+            amounts[kind] = new uint256[](parents.length);
+            for (uint256 i = 0; i < parents.length; ++i) {
+                amounts[kind][i] = _due(step, Edges.get(lineage, i), kind);
             }
         }
     }
@@ -535,14 +503,10 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
     /// Credits what came in to an asset's own revenue.
     /// @param operatorBps the granted part of the operator whose till it came through; zero without one
     /// @return net what remained after the fee
-    function _credit(
-        uint256 assetId,
-        Kind kind,
-        address token,
-        address source,
-        uint256 gross,
-        uint256 operatorBps
-    ) private returns (uint256 net) {
+    function _credit(uint256 assetId, Kind kind, address token, address source, uint256 gross, uint256 operatorBps)
+        private
+        returns (uint256 net)
+    {
         // A total has 112 bits, so this bound is no loss, and keeps all that follows far from a word's end.
         if (gross > Revenue.MAX_TOTAL) revert RevenueAboveLimit(assetId, token, gross);
         uint256 fee = Formula.fee(gross, _feeBps);
@@ -551,57 +515,83 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
 
         uint256 pair = uint256(kind) / 2;
         uint256 lane = uint256(kind) % 2;
-        Revenue.Account storage account = _accounts[assetId][token];
+        Revenue.Account storage account = _accounts[token][assetId];
         uint256 word = account.own[pair];
         if (word & Revenue.OPEN_FLAG == 0) {
             if (!ASSETS.exists(assetId)) revert UnknownAsset(assetId);
-            if (!_join(assetId, token, account)) revert TooManyTokens(assetId, token);
+            if (!_join(assetId, token, account, pair == 0 ? 0 : Revenue.SECOND_OWN_FLAG)) {
+                revert TooManyTokens(assetId, token);
+            }
             (uint256[4] memory rates,) = ASSETS.rateSums(assetId);
             // Read anew: joining may have set a flag.
             word = account.own[pair].opened(rates[2 * pair], rates[2 * pair + 1]);
         }
         uint256 total = word.total(lane) + net;
         if (total > Revenue.MAX_TOTAL) revert RevenueAboveLimit(assetId, token, total);
-        word = word.add(lane, net);
-        if (operatorBps != 0) {
-            account.operatorsScaled[uint256(kind)] += net * operatorBps;
-            word = word.withOperators(lane);
-        }
-        account.own[pair] = word;
+        account.own[pair] = word.add(lane, net);
+        if (operatorBps != 0) account.addOperatorPart(uint256(kind), net * operatorBps);
         emit Credited(assetId, token, source, kind, gross, fee);
     }
 
-    /// Credits a parent with what it is owed by a child; or diverts it, for one parent that cannot take its part must
-    /// not hold up the others.
-    function _inherit(uint256 parentId, address token, uint256 childId, uint256 kind, uint256 amount) private {
-        Revenue.Account storage account = _accounts[parentId][token];
+    /// Credits every parent with what it is owed of one kind, and notes the amounts from `first` on. The one loop whose
+    /// length others choose, so it is written to be short.
+    function _carry(
+        bytes memory lineage,
+        address token,
+        uint256 childId,
+        uint256 kind,
+        Step memory step,
+        uint256[] memory amounts,
+        uint256 first
+    ) private {
+        mapping(uint256 => Revenue.Account) storage accounts = _accounts[token];
         uint256 pair = kind / 2;
         uint256 lane = kind % 2;
-        uint256 word = account.inherited[pair];
-        if (word & Revenue.OPEN_FLAG == 0) {
-            if (!_join(parentId, token, account)) return _divert(parentId, token, childId, kind, amount);
-            (, uint256[4] memory rates) = ASSETS.rateSums(parentId);
-            word = word.opened(rates[2 * pair], rates[2 * pair + 1]);
+        uint256 length = Edges.count(lineage);
+        for (uint256 i = 0; i < length; ++i) {
+            uint256 edge = Edges.get(lineage, i);
+            uint256 due = _due(step, edge, kind);
+            if (due == 0) continue;
+            unchecked {
+                amounts[first + i] = due;
+            }
+            uint256 parentId = Edges.parentOf(edge);
+            uint256[2] storage inherited = accounts[parentId].inherited;
+            uint256 word = inherited[pair];
+            if (word & Revenue.OPEN_FLAG == 0) word = _openInherited(parentId, token, pair);
+            if (word & Revenue.OPEN_FLAG != 0 && word.total(lane) <= Revenue.MAX_TOTAL - due) {
+                inherited[pair] = word.add(lane, due);
+            } else {
+                // Too full, or closed for want of a place among the parent's tokens: one parent that cannot take its
+                // part must not hold up the others.
+                _diverted[parentId][token] += due;
+                emit Diverted(parentId, token, childId, Kind(kind), due);
+            }
         }
-        if (word.total(lane) + amount > Revenue.MAX_TOTAL) return _divert(parentId, token, childId, kind, amount);
-        account.inherited[pair] = word.add(lane, amount);
     }
 
-    function _divert(uint256 parentId, address token, uint256 childId, uint256 kind, uint256 amount) private {
-        _diverted[parentId][token] += amount;
-        emit Diverted(parentId, token, childId, Kind(kind), amount);
+    /// @return word with its rates, or zero if the asset has no place for the token
+    function _openInherited(uint256 assetId, address token, uint256 pair) private returns (uint256 word) {
+        if (!_join(assetId, token, _accounts[token][assetId], Revenue.INHERITED_FLAG)) return 0;
+        (, uint256[4] memory rates) = ASSETS.rateSums(assetId);
+        return word.opened(rates[2 * pair], rates[2 * pair + 1]);
     }
 
-    /// Puts a token into the asset's set, if it is not there yet.
+    /// Puts a token into the asset's set, if it is not there yet, and sets a flag of the first own word.
     /// @return whether it is there now
-    function _join(uint256 assetId, address token, Revenue.Account storage account) private returns (bool) {
+    function _join(uint256 assetId, address token, Revenue.Account storage account, uint256 flag)
+        private
+        returns (bool)
+    {
         for (uint256 i = 0; i < MAX_TOKENS; ++i) {
             address other = _tokensOf[assetId][i];
-            if (other == token) return true;
-            if (other != address(0)) continue;
-            _tokensOf[assetId][i] = token;
-            // A freeze reaches tokens that the asset first earns in while it lasts; the hold's base is rightly zero.
-            if (isFrozen(assetId)) account.own[0] |= Revenue.HOLD_FLAG;
+            if (other != token) {
+                if (other != address(0)) continue;
+                _tokensOf[assetId][i] = token;
+                // A freeze reaches tokens that the asset first earns in while it lasts; the base is rightly zero.
+                if (isFrozen(assetId)) flag |= Revenue.EXTRAS_FLAG;
+            }
+            if (flag != 0) account.own[0] |= flag;
             return true;
         }
         return false;
@@ -611,57 +601,56 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
     /// falls: a freeze begins at the present sum, and a ruling takes exactly what came after.
     function _sharesOwed(uint256 assetId, Revenue.Account storage account) private view returns (uint256 owed) {
         owed = account.sharesOwedUnheld();
-        if (account.own[0] & Revenue.HOLD_FLAG != 0) {
-            Revenue.Hold memory hold = account.hold;
-            owed = (isFrozen(assetId) ? hold.base : owed) - hold.taken;
+        if (account.own[0] & Revenue.EXTRAS_FLAG != 0) {
+            Revenue.Extras memory extras = account.extras;
+            owed = (isFrozen(assetId) ? extras.base : owed) - extras.taken;
         }
+    }
+
+    /// What a freeze that lasts holds.
+    function _heldOf(Revenue.Account storage account) private view returns (uint256) {
+        return account.sharesOwedUnheld() - account.extras.base;
     }
 
     // Flowing
 
-    /// Where one pair of kinds stands and up to where it was carried: the four words, then one kind's totals in them.
+    /// Where one kind stands, and up to where it was carried.
     struct Step {
         uint256 own;
         uint256 inherited;
-        uint256 ownFlowed;
-        uint256 inheritedFlowed;
-        uint256 ownTotal;
-        uint256 inheritedTotal;
         uint256 ownBefore;
         uint256 inheritedBefore;
     }
 
-    /// Picks one kind's totals out of the words.
-    /// @return whether there is anything to carry
-    function _begin(Step memory step, uint256 lane) private pure returns (bool) {
-        step.ownTotal = step.own.total(lane);
-        step.inheritedTotal = step.inherited.total(lane);
-        step.ownBefore = step.ownFlowed.total(lane);
-        step.inheritedBefore = step.inheritedFlowed.total(lane);
-        return step.ownTotal != step.ownBefore || step.inheritedTotal != step.inheritedBefore;
+    /// @param inheritedCounts inherited revenue concerns only parents of reach `Child`; without one it is not even read
+    function _step(Revenue.Account storage account, uint256 kind, bool inheritedCounts)
+        private
+        view
+        returns (Step memory step)
+    {
+        uint256 pair = kind / 2;
+        uint256 lane = kind % 2;
+        step.own = account.own[pair].total(lane);
+        step.ownBefore = account.ownFlowed[pair].total(lane);
+        if (inheritedCounts) {
+            step.inherited = account.inherited[pair].total(lane);
+            step.inheritedBefore = account.inheritedFlowed[pair].total(lane);
+        }
+    }
+
+    function _hasMoved(Step memory step) private pure returns (bool) {
+        return step.own != step.ownBefore || step.inherited != step.inheritedBefore;
     }
 
     /// What an edge is owed beyond what was carried: a difference of two cumulative sums, so that no number or order of
     /// flows changes where it ends (PAY-2, PAY-4).
     function _due(Step memory step, uint256 edge, uint256 kind) private pure returns (uint256) {
-        uint256 all = Edges.rate(Edges.allRates(edge), kind);
-        uint256 child = Edges.rate(Edges.childRates(edge), kind);
-        return Formula.edgeOwed(step.ownTotal, step.inheritedTotal, all, child)
-            - Formula.edgeOwed(step.ownBefore, step.inheritedBefore, all, child);
-    }
-
-    function _movedLanes(uint256 cursor, uint256 word, uint256 lanes) private pure returns (uint256) {
-        if (lanes & 1 != 0) cursor = cursor.moved(word, 0);
-        if (lanes & 2 != 0) cursor = cursor.moved(word, 1);
-        return cursor;
-    }
-
-    function _hasChildRates(uint256[] memory edges) private pure returns (bool) {
-        uint256 rates;
-        for (uint256 i = 0; i < edges.length; ++i) {
-            rates |= Edges.childRates(edges[i]);
+        (uint256 all, uint256 child) = Edges.ratesOf(edge, kind);
+        unchecked {
+            // The sums never fall, so the difference is never negative.
+            return Formula.edgeOwed(step.own, step.inherited, all, child)
+                - Formula.edgeOwed(step.ownBefore, step.inheritedBefore, all, child);
         }
-        return rates != 0;
     }
 
     // Tokens
@@ -733,9 +722,8 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
 
     function _setListing(address token, bool listed) private {
         if (token == address(0)) revert AddressZero();
-        _tokens[token].listing = listed
-            ? Listing.Listed
-            : _tokens[token].listing == Listing.Never ? Listing.Never : Listing.Delisted;
+        _tokens[token].listing =
+            listed ? Listing.Listed : _tokens[token].listing == Listing.Never ? Listing.Never : Listing.Delisted;
         emit ListingSet(token, listed);
     }
 }

@@ -4,9 +4,9 @@ pragma solidity ^0.8.28;
 import {IAssets} from "./interfaces/IAssets.sol";
 import {IRoyalties} from "./interfaces/IRoyalties.sol";
 import {IShares} from "./interfaces/IShares.sol";
-import {IERC165} from "@openzeppelin/contracts/interfaces/IERC165.sol";
 import {IERC1155} from "@openzeppelin/contracts/interfaces/IERC1155.sol";
 import {IERC1155MetadataURI} from "@openzeppelin/contracts/interfaces/IERC1155MetadataURI.sol";
+import {IERC165} from "@openzeppelin/contracts/interfaces/IERC165.sol";
 import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
 import {IERC721Metadata} from "@openzeppelin/contracts/interfaces/IERC721Metadata.sol";
 import {ERC1155} from "@openzeppelin/contracts/token/ERC1155/ERC1155.sol";
@@ -37,27 +37,24 @@ contract Shares is IShares, ERC1155 {
         ROYALTIES = royalties;
     }
 
-    function issue(uint256 assetId, address registrant, address[] calldata holders, uint256[] calldata units)
-        external
-    {
+    function issue(uint256 assetId, address registrant, address[] calldata holders, uint256[] calldata units) external {
         if (msg.sender != address(ASSETS)) revert OnlyAssets(msg.sender);
         if (holders.length == 0 || holders.length != units.length) {
             revert HoldersAndUnits(holders.length, units.length);
         }
         uint256 sum;
         for (uint256 i = 0; i < holders.length; ++i) {
-            if (holders[i] == address(0)) revert ERC1155InvalidReceiver(address(0));
-            // Checked one by one, so that the sum cannot wrap.
-            if (units[i] > UNITS) revert UnitsDoNotSum(units[i]);
-            if (units[i] == 0) revert NoUnits(i);
-            sum += units[i];
+            address holder = holders[i];
+            uint256 part = units[i];
+            if (holder == address(0)) revert ERC1155InvalidReceiver(address(0));
+            if (part == 0) revert NoUnits(i);
+            sum += part;
+            // Here already, so that what is written below has its 24 bits.
+            if (sum > UNITS) revert UnitsDoNotSum(sum);
+            _setUnits(assetId, holder, balanceOf(holder, assetId) + part);
+            emit TransferSingle(registrant, address(0), holder, assetId, part);
         }
         if (sum != UNITS) revert UnitsDoNotSum(sum);
-
-        for (uint256 i = 0; i < holders.length; ++i) {
-            _setUnits(assetId, holders[i], balanceOf(holders[i], assetId) + units[i]);
-            emit TransferSingle(registrant, address(0), holders[i], assetId, units[i]);
-        }
         // After all writes: a receiver may call back, and finds everything in place.
         for (uint256 i = 0; i < holders.length; ++i) {
             ERC1155Utils.checkOnERC1155Received(registrant, address(0), holders[i], assetId, units[i], "");

@@ -58,7 +58,8 @@ interface IAssets is IERC2981, IERC4906 {
         uint8 edges;
     }
 
-    /// What a child owes one ancestor for ever, in basis points for each revenue kind.
+    /// What a child owes one ancestor for ever, in basis points for each revenue kind. There is an edge to every parent,
+    /// if only with zero rates, and to every further ancestor that is owed something.
     /// @param parentId the ancestor
     /// @param all rates of the child's own revenue
     /// @param child rates of all that the child receives, own and inherited
@@ -109,12 +110,9 @@ interface IAssets is IERC2981, IERC4906 {
 
     /// Appends a version. Only the controller.
     /// @return version its number
-    function publishVersion(
-        uint256 assetId,
-        bytes calldata manifestCid,
-        bytes32 contentRoot,
-        bytes32 keyCommitment
-    ) external returns (uint256 version);
+    function publishVersion(uint256 assetId, bytes calldata manifestCid, bytes32 contentRoot, bytes32 keyCommitment)
+        external
+        returns (uint256 version);
 
     /// The id that `registrant` gets with `salt`: the low 128 bits of
     /// keccak256(abi.encode(chain id, address of this contract, registrant, salt)).
@@ -134,8 +132,10 @@ interface IAssets is IERC2981, IERC4906 {
     /// What the asset owes, ascending by parent. Empty for an asset that is not registered.
     function edgesOf(uint256 assetId) external view returns (Edge[] memory);
 
-    /// The same as words, laid out as in {Registered}.
-    function packedEdges(uint256 assetId) external view returns (uint256[] memory);
+    /// The same for contracts.
+    /// @return edges 30 bytes each: the words of {Registered} without their 16 leading zero bits
+    /// @return childReach whether any edge has a rate of reach `Child`: whether inherited revenue is owed on
+    function lineage(uint256 assetId) external view returns (bytes memory edges, bool childReach);
 
     /// The sums of the edges' rates for each kind, in basis points.
     /// @return own of own revenue: all + child

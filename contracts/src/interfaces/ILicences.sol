@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
 import {IERC5643} from "./IERC5643.sol";
+import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
 
 /// Terms and their ids, offers, buying, renewing, and the rights of a licence.
 ///
@@ -195,9 +195,7 @@ interface ILicences is IERC2981, IERC5643 {
     /// Uses licences for one derived work of `account`: checks holder, right, expiry and derivations left. Only
     /// `Assets`.
     /// @return terms for each licence its rates (56 bits, as in {IAssets}) and above them one bit: reach is `Child`
-    function useForDerivation(address account, uint256[] calldata licenceIds)
-        external
-        returns (uint256[] memory terms);
+    function useForDerivation(address account, uint256[] calldata licenceIds) external returns (uint256[] memory terms);
 
     /// keccak256(abi.encode(assetId, termsId, recipient, salt)): the EIP-3009 nonce of a signed purchase.
     function authorizationNonce(uint256 assetId, bytes32 termsId, address recipient, bytes32 salt)

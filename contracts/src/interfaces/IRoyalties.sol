@@ -34,12 +34,7 @@ interface IRoyalties {
     /// Own revenue was credited: own grows by gross - fee.
     /// @param source the payer, or the till that was swept
     event Credited(
-        uint256 indexed assetId,
-        address indexed token,
-        address indexed source,
-        Kind kind,
-        uint256 gross,
-        uint256 fee
+        uint256 indexed assetId, address indexed token, address indexed source, Kind kind, uint256 gross, uint256 fee
     );
 
     /// Follows the {Credited} of a sweep.
@@ -62,15 +57,11 @@ interface IRoyalties {
 
     /// A part of the {Flowed} that follows could not be credited to the parent, which is full: it has four other
     /// tokens, or its total would pass 112 bits. It is held for the arbiter to name its way.
-    event Diverted(
-        uint256 indexed parentId, address indexed token, uint256 indexed childId, Kind kind, uint256 amount
-    );
+    event Diverted(uint256 indexed parentId, address indexed token, uint256 indexed childId, Kind kind, uint256 amount);
     /// The arbiter named the account to which the diverted part belongs.
     event DivertedReleased(uint256 indexed parentId, address indexed token, address indexed to, uint256 amount);
 
-    event Claimed(
-        uint256 indexed assetId, address indexed token, address indexed holder, address to, uint256 amount
-    );
+    event Claimed(uint256 indexed assetId, address indexed token, address indexed holder, address to, uint256 amount);
     event OperatorClaimed(
         uint256 indexed assetId,
         address indexed token,

@@ -4,18 +4,21 @@ pragma solidity ^0.8.28;
 import {IAssets} from "../interfaces/IAssets.sol";
 
 /// The lineage of one asset as words: `parentId << 112 | child << 56 | all`, ascending by parent, the rate of kind k at
-/// bits 14k to 14k + 13 of its 56. A parent id has 128 bits, so a word has 240.
+/// bits 14k to 14k + 13 of its 56. A parent id has 128 bits, so a word has 240; one after the other, at 30 bytes each,
+/// they are the *lineage*.
 library Edges {
     uint256 internal constant KINDS = 4;
     uint256 internal constant MAX_EDGES = 64;
     /// Of own revenue and of inherited revenue alike, for each kind.
-    uint256 internal constant MAX_SUM_BPS = 9_000;
+    uint256 internal constant MAX_SUM_BPS = 9000;
 
     uint256 private constant RATE_BITS = 14;
     uint256 private constant RATE_MASK = (1 << RATE_BITS) - 1;
     uint256 private constant RATES_BITS = 56;
     uint256 private constant RATES_MASK = (1 << RATES_BITS) - 1;
     uint256 private constant PARENT_SHIFT = 112;
+    uint256 private constant WORD_BYTES = 30;
+    uint256 private constant WORD_SHIFT = 16;
 
     /// A list under construction. It has room for every edge an asset may have, so that inserting never copies it.
     struct List {
@@ -46,6 +49,14 @@ library Edges {
         return rates >> RATE_BITS * kind & RATE_MASK;
     }
 
+    /// An edge's rates of one kind, both reaches.
+    function ratesOf(uint256 edge, uint256 kind) internal pure returns (uint256 all, uint256 child) {
+        unchecked {
+            edge >>= RATE_BITS * kind;
+            return (edge & RATE_MASK, edge >> RATES_BITS & RATE_MASK);
+        }
+    }
+
     function packRates(uint16[4] memory rates) internal pure returns (uint256 packed) {
         for (uint256 kind = 0; kind < KINDS; ++kind) {
             packed |= uint256(rates[kind]) << RATE_BITS * kind;
@@ -56,6 +67,37 @@ library Edges {
         for (uint256 kind = 0; kind < KINDS; ++kind) {
             // forge-lint: disable-next-line(unsafe-typecast) -- a rate has 14 bits
             rates[kind] = uint16(rate(packed, kind));
+        }
+    }
+
+    function lineageBytes(uint256 length) internal pure returns (uint256) {
+        return length * WORD_BYTES;
+    }
+
+    function count(bytes memory lineage) internal pure returns (uint256) {
+        return lineage.length / WORD_BYTES;
+    }
+
+    /// The edge at an index below the count, which the caller sees to.
+    function get(bytes memory lineage, uint256 index) internal pure returns (uint256 edge) {
+        // Memory-safe: reads only, at most two bytes past the end, and drops those.
+        assembly ("memory-safe") {
+            edge := shr(WORD_SHIFT, mload(add(add(lineage, 32), mul(index, WORD_BYTES))))
+        }
+    }
+
+    function toLineage(uint256[] memory edges) internal pure returns (bytes memory lineage) {
+        // Two bytes longer at first: each edge is written as a word, of which the next one overwrites the end.
+        lineage = new bytes(lineageBytes(edges.length) + 2);
+        for (uint256 i = 0; i < edges.length; ++i) {
+            uint256 word = edges[i] << WORD_SHIFT;
+            // Memory-safe: writes inside `lineage`.
+            assembly ("memory-safe") {
+                mstore(add(add(lineage, 32), mul(i, WORD_BYTES)), word)
+            }
+        }
+        assembly ("memory-safe") {
+            mstore(lineage, sub(mload(lineage), 2))
         }
     }
 
@@ -79,10 +121,12 @@ library Edges {
 
     /// What a child of this list's asset owes because of it: rates of reach `All` go down to every descendant, those of
     /// reach `Child` do not. An edge without the first is not copied.
-    function insertInherited(List memory list, uint256[] memory parentEdges) internal pure {
-        for (uint256 i = 0; i < parentEdges.length; ++i) {
-            uint256 rates = allRates(parentEdges[i]);
-            if (rates != 0) insert(list, pack(parentOf(parentEdges[i]), rates, 0));
+    function insertInherited(List memory list, bytes memory parentLineage) internal pure {
+        uint256 length = count(parentLineage);
+        for (uint256 i = 0; i < length; ++i) {
+            uint256 edge = get(parentLineage, i);
+            uint256 rates = allRates(edge);
+            if (rates != 0) insert(list, pack(parentOf(edge), rates, 0));
         }
     }
 
@@ -94,10 +138,12 @@ library Edges {
     }
 
     /// The sums for each kind, in full words: in lanes as narrow as a rate's they would wrap and slip under the limit.
-    function sums(uint256[] memory edges) internal pure returns (uint256[4] memory own, uint256[4] memory inherited) {
-        for (uint256 i = 0; i < edges.length; ++i) {
-            uint256 all = allRates(edges[i]);
-            uint256 child = childRates(edges[i]);
+    function sums(bytes memory lineage) internal pure returns (uint256[4] memory own, uint256[4] memory inherited) {
+        uint256 length = count(lineage);
+        for (uint256 i = 0; i < length; ++i) {
+            uint256 edge = get(lineage, i);
+            uint256 all = allRates(edge);
+            uint256 child = childRates(edge);
             for (uint256 kind = 0; kind < KINDS; ++kind) {
                 uint256 childRate = rate(child, kind);
                 own[kind] += rate(all, kind) + childRate;
@@ -107,22 +153,32 @@ library Edges {
     }
 
     /// Holds the sums to the limit. Those of inherited revenue are parts of those of own revenue.
-    function checkSums(uint256[] memory edges) internal pure {
-        (uint256[4] memory own,) = sums(edges);
+    function checkSums(bytes memory lineage) internal pure {
+        (uint256[4] memory own,) = sums(lineage);
         for (uint256 kind = 0; kind < KINDS; ++kind) {
             if (own[kind] > MAX_SUM_BPS) revert IAssets.RatesAboveLimit(kind, own[kind]);
         }
     }
 
     /// The highest `Child` rate of each kind.
-    function highestChildRates(uint256[] memory edges) internal pure returns (uint256[4] memory highest) {
-        for (uint256 i = 0; i < edges.length; ++i) {
-            uint256 child = childRates(edges[i]);
+    function highestChildRates(bytes memory lineage) internal pure returns (uint256[4] memory highest) {
+        uint256 length = count(lineage);
+        for (uint256 i = 0; i < length; ++i) {
+            uint256 child = childRates(get(lineage, i));
             for (uint256 kind = 0; kind < KINDS; ++kind) {
                 uint256 childRate = rate(child, kind);
                 if (childRate > highest[kind]) highest[kind] = childRate;
             }
         }
+    }
+
+    /// Whether any edge has a rate of reach `Child`.
+    function hasChildRates(uint256[] memory edges) internal pure returns (bool) {
+        uint256 rates;
+        for (uint256 i = 0; i < edges.length; ++i) {
+            rates |= childRates(edges[i]);
+        }
+        return rates != 0;
     }
 
     function _higher(uint256 a, uint256 b) private pure returns (uint256 edge) {

@@ -4,13 +4,15 @@ pragma solidity ^0.8.28;
 /// The formula sheet: who is owed what of an asset's cumulative revenue of one kind in one token. Every term is rounded
 /// down, so what is owed never exceeds what came in.
 ///
-/// Totals are below 2^112 and rates at most 10,000, so no product comes near a word.
+/// Totals are below 2^112 and rates at most 10,000, so no product comes near a word's end and none is checked.
 library Formula {
     uint256 internal constant BASIS = 10_000;
 
     /// The protocol's part of one gross payment.
     function fee(uint256 gross, uint256 feeBps) internal pure returns (uint256) {
-        return gross * feeBps / BASIS;
+        unchecked {
+            return gross * feeBps / BASIS;
+        }
     }
 
     /// What an edge is owed since the beginning.
@@ -20,7 +22,8 @@ library Formula {
         returns (uint256)
     {
         unchecked {
-            return own * allBps / BASIS + (own + inherited) * childBps / BASIS;
+            uint256 owed = own * allBps / BASIS;
+            return childBps == 0 ? owed : owed + (own + inherited) * childBps / BASIS;
         }
     }
 
@@ -30,17 +33,23 @@ library Formula {
     ///        10,000ths of a unit. Each part is at most 10,000 - ratesBps, so it never exceeds what it is taken from;
     ///        rounded together with it, the result never falls and does not depend on the order of payments (PAY-4).
     function ownSharesOwed(uint256 own, uint256 ratesBps, uint256 operatorsScaled) internal pure returns (uint256) {
-        return (own * (BASIS - ratesBps) - operatorsScaled) / BASIS;
+        unchecked {
+            return (own * (BASIS - ratesBps) - operatorsScaled) / BASIS;
+        }
     }
 
     /// What the shares are owed of inherited revenue since the beginning.
     function inheritedSharesOwed(uint256 inherited, uint256 ratesBps) internal pure returns (uint256) {
-        return inherited * (BASIS - ratesBps) / BASIS;
+        unchecked {
+            return inherited * (BASIS - ratesBps) / BASIS;
+        }
     }
 
     /// What an operator is owed since the beginning.
     /// @param net what came through its till while it was granted, less fees
     function operatorOwed(uint256 net, uint256 operatorBps) internal pure returns (uint256) {
-        return net * operatorBps / BASIS;
+        unchecked {
+            return net * operatorBps / BASIS;
+        }
     }
 }

@@ -116,10 +116,7 @@ contract CoreGasTest is CoreFixture, GasTable {
         return lastTransactionGas();
     }
 
-    function _registration(address owner, uint256[] memory licenceIds)
-        private
-        returns (IAssets.Registration memory r)
-    {
+    function _registration(address owner, uint256[] memory licenceIds) private returns (IAssets.Registration memory r) {
         r = registration(owner, licenceIds);
         r.termsIds = new bytes32[](1);
         r.termsIds[0] = _termsId;
