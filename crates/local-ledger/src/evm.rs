@@ -16,6 +16,7 @@ use alloy_evm::{Evm, EvmEnv};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
+use alloy_sol_types::{Panic, Revert, SolError};
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
@@ -74,8 +75,15 @@ impl From<EVMError<EvmDatabaseError<StoreError>>> for CallError {
     }
 }
 
+/// The text of a Solidity `Error` or `Panic`, as geth puts it.
 fn reason(data: &Bytes) -> String {
-    alloy_sol_types::decode_revert_reason(data).map(|reason| format!(": {reason}")).unwrap_or_default()
+    if let Ok(error) = Revert::abi_decode(data) {
+        return format!(": {}", error.reason);
+    }
+    match Panic::abi_decode(data) {
+        Ok(panic) => format!(": {}", panic.kind().map_or("unknown panic code", |kind| kind.as_str())),
+        Err(_) => String::new(),
+    }
 }
 
 /// The words that clients look for in geth's answers.
