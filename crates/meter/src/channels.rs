@@ -143,7 +143,7 @@ impl Channels {
     /// Checks that the contract would take this signature for that of `signer`, which must not be zero.
     ///
     /// The key is recovered rather than known beforehand, since only that proves `v`, without which the claim would
-    /// revert and with it the whole batch. It costs a tenth more than a verification with a known key.
+    /// revert and with it the whole batch. That costs a quarter more than a verification with a known key (`bench/meter`).
     ///
     /// # Errors
     /// As [`SignatureError`] says.

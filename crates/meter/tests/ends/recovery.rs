@@ -1,6 +1,11 @@
 //! The log after a crash and after damage.
 
-use std::{fs, path::PathBuf};
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use alloy_primitives::{Address, B256};
 use proptest::prelude::*;
@@ -169,6 +174,58 @@ fn met_1_a_hole_before_a_later_flush_is_reported() {
     let torn = [frames[0], &zeros, frames[2]].concat();
     let meter = history.open_with(&torn).unwrap();
     assert_eq!((meter.recovery().charges, meter.recovery().torn_bytes), (0, 2 * FRAME as u64));
+}
+
+/// Where the process that is killed finds its directory.
+const KILLED_IN: &str = "RESIDUAL_METER_KILLED_IN";
+
+/// MET-1: kill -9 in the middle of charging, thirty times over on one log with compactions in between; whatever was
+/// said to be charged is there.
+#[test]
+fn met_1_a_killed_process_loses_no_acknowledged_charge() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let mut least = 0;
+    for round in 0..30_usize {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["recovery::charges_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
+            .env(KILLED_IN, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut told =
+            lines.by_ref().filter_map(|line| line.unwrap().strip_prefix("charged ")?.parse::<u128>().ok());
+        least = told.by_ref().nth(1 + round * 7 % 60).expect("the process charges until it is killed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What was still in the pipe had been said, too.
+        least = told.last().unwrap_or(least);
+        let meter = open(dir.path());
+        meter.reconcile(payer.channel_id, escrow(u128::MAX)).unwrap();
+        assert!(meter.channel(payer.channel_id).unwrap().charged >= Amount(least), "round {round}");
+        let rows = meter.redeemable(Amount(1)).unwrap().concat();
+        assert!(rows[0].total_claimed >= Amount(least));
+        assert_eq!(channels().verify(&rows[0].signed, payer.config.payerAuthorizer), Ok(()));
+    }
+    assert!(least > 30);
+}
+
+#[test]
+#[ignore = "runs until the test above kills it"]
+fn charges_until_it_is_killed() {
+    let dir = env::var_os(KILLED_IN).expect("started by met_1_a_killed_process_loses_no_acknowledged_charge");
+    let (meter, payer) = (open(Path::new(&dir)), Payer::new(1));
+    meter.open_channel(&payer.config, escrow(1_000_000)).unwrap();
+    let charged = meter.channel(payer.channel_id).unwrap().charged.0;
+    for total in charged + 1.. {
+        meter.accept(&payer.voucher(total), &charge(u64::try_from(total).unwrap(), 1)).unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "charged {total}").unwrap();
+        out.flush().unwrap();
+        if total % 16 == 0 {
+            meter.compact().unwrap();
+        }
+    }
 }
 
 #[test]
