@@ -741,7 +741,7 @@ impl Audit {
             }
             return Ok(());
         }
-        for &(asset, units) in units {
+        for &(asset, units) in units.iter().filter(|(_, units)| *units > 0) {
             let missing = u64::from(SHARES_SUPPLY).saturating_sub(self.book.units(asset));
             if !self.open.born.contains(&asset) || u64::from(units) > missing {
                 let most = if self.open.born.contains(&asset) { missing } else { 0 };
@@ -789,7 +789,7 @@ impl Audit {
                     return Err(at(Finder::new(Subject::Flow(kind), Finding::Amount(expected), Finding::Nothing)));
                 };
                 same(Subject::Flow(kind), expected, found, Finding::Amount).map_err(at)?;
-                let expected = flow.diverted.get(&(parent, kind)).copied().unwrap_or_default();
+                let expected = flow.diverted.get(&(kind, parent)).copied().unwrap_or_default();
                 let found = self.open.diversions.remove(&(parent, child, token, kind)).unwrap_or_default();
                 same(Subject::Diversion(kind), expected, found, Finding::Amount).map_err(at)?;
             }

@@ -16,7 +16,7 @@ use residual_primitives::{
 };
 
 use crate::{
-    formula::{self, EdgeRates, Revenue},
+    formula::{self, EdgeRates, MAX_REVENUE, Revenue},
     lineage::{self, Derivation, Edge},
     paths::{Path, SharesParts, Trace},
     refusal::{CreditError, FreezeError, GrantError, RegisterError, TransferError},
@@ -92,7 +92,7 @@ struct Holder {
 pub(crate) struct Earnings {
     pub(crate) revenue: [Revenue; 4],
     /// The revenue at the last flow: what the edges were paid is the formula sheet's word on it.
-    pub(crate) flowed: [Revenue; 4],
+    flowed: [Revenue; 4],
     pub(crate) tills: BTreeMap<Till, OperatorTill>,
     at_freeze: Amount,
     awarded: Amount,
@@ -110,6 +110,14 @@ impl Earnings {
         });
         let inherited = RevenueKind::ALL.map(|kind| formula::shares_of_inherited(of(kind).0, of(kind).1));
         SharesParts { own, inherited }
+    }
+
+    /// The revenue up to which parents were paid. Inherited revenue of an asset that owes nothing by reach `CHILD` has
+    /// nowhere to go on to, and counts as carried.
+    pub(crate) fn flowed(&self, asset: &Asset, kind: RevenueKind) -> Revenue {
+        let flowed = self.flowed[kind.index()];
+        let owes_inherited = asset.sums.iter().any(|sums| sums.child > Bps::ZERO);
+        if owes_inherited { flowed } else { flowed.up_to_inherited(self.revenue[kind.index()]) }
     }
 
     /// What the shares were owed since the beginning, before any freeze or ruling.
@@ -220,7 +228,7 @@ pub(crate) struct Flow {
     /// For each of them one amount for each edge.
     pub(crate) amounts: Vec<Amount>,
     /// The parts that a parent could not take.
-    pub(crate) diverted: BTreeMap<(AssetId, RevenueKind), Amount>,
+    pub(crate) diverted: BTreeMap<(RevenueKind, AssetId), Amount>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -302,7 +310,7 @@ impl Book {
 
     /// Moves units that `from` holds, after both sides are settled for every token of the asset (PAY-5).
     pub(crate) fn move_units(&mut self, id: AssetId, from: Address, to: Address, units: u32, now_s: u64) {
-        let Some(asset) = self.assets.get_mut(&id) else { return };
+        let Some(asset) = self.assets.get_mut(&id).filter(|_| units > 0) else { return };
         for token in &asset.tokens {
             let earnings = self.earnings.entry((id, *token)).or_default();
             earnings.checkpoint((id, asset), from, now_s);
@@ -312,10 +320,10 @@ impl Book {
         *asset.units.entry(to).or_default() += units;
     }
 
-    /// Whether `from` holds all these units, an id that repeats counted together.
+    /// Whether `from` holds all these units, an id that repeats counted together. Anyone may move no units of anything.
     pub(crate) fn check_units(&self, from: Address, to: Address, units: &[(AssetId, u32)]) -> Result<(), TransferError> {
         let mut left: BTreeMap<AssetId, u32> = BTreeMap::new();
-        for &(id, needed) in units {
+        for &(id, needed) in units.iter().filter(|(_, needed)| *needed > 0) {
             let asset = self.assets.get(&id).ok_or(TransferError::UnknownAsset { asset: id })?;
             let held = left.entry(id).or_insert_with(|| asset.units_of(from));
             if *held < needed {
@@ -420,7 +428,7 @@ impl Book {
         }
         let fee = formula::protocol_fee(gross, self.fee);
         let revenue = self.earnings.get(&(id, token)).map_or(Revenue::default(), |earnings| earnings.revenue[kind.index()]);
-        if revenue.with_own(less(gross, fee)).is_none() {
+        if gross.0 > MAX_REVENUE || revenue.with_own(less(gross, fee)).is_none() {
             return Err(CreditError::RevenueAboveLimit { asset: id, token, kind });
         }
         if self.totals.get(&token).is_some_and(|total| total.credited.checked_add(gross).is_none()) {
@@ -455,7 +463,7 @@ impl Book {
         }
         let mut carried = Vec::new();
         for &kind in kinds {
-            let (now, before) = (earnings.revenue[kind.index()], earnings.flowed[kind.index()]);
+            let (now, before) = (earnings.revenue[kind.index()], earnings.flowed(asset, kind));
             if now == before {
                 continue;
             }
@@ -479,7 +487,7 @@ impl Book {
                 Some(())
             });
             if taken.is_none() {
-                flow.diverted.insert((parent, kind), amount);
+                flow.diverted.insert((kind, parent), amount);
                 add(&mut self.diverted.entry((parent, token)).or_default().credited, amount);
             }
         }

@@ -49,6 +49,11 @@ impl Revenue {
     pub fn with_inherited(self, credit: Amount) -> Option<Self> {
         Self::new(self.own, self.inherited.checked_add(credit)?)
     }
+
+    /// This own total, and the inherited one of `later`.
+    pub(crate) fn up_to_inherited(self, later: Self) -> Self {
+        Self { own: self.own, inherited: later.inherited }
+    }
 }
 
 /// The rates of one edge, or the sums of an asset's edges, for one kind.

@@ -29,6 +29,9 @@ use crate::{
 /// The highest protocol fee, in basis points.
 pub const MAX_FEE_BPS: u16 = 500;
 
+/// The latest time that the ledger can write: 2^40 - 1.
+const MAX_TIME_S: u64 = (1 << 40) - 1;
+
 /// How a licence is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payment {
@@ -66,7 +69,7 @@ pub enum Operation {
     Withdraw { asset: AssetId, terms: TermsId },
     /// `Licences.buy` or `buyWithAuthorization`. `eligible`: the answer of the terms' hook, if they have one.
     Buy { asset: AssetId, terms: TermsId, recipient: Address, payment: Payment, eligible: bool },
-    /// `Licences.renewSubscription`; the caller pays.
+    /// `Licences.renewSubscription`; the holder pays.
     Renew { licence: LicenceId, duration_s: u64 },
     /// `Licences.cancelSubscription`.
     Cancel { licence: LicenceId },
@@ -365,18 +368,19 @@ impl Model {
         if terms.eligibility_hook != Address::ZERO && !eligible {
             return Err(BuyError::NotEligible { account: recipient, asset: id, terms: terms_id });
         }
-        let mut events = Vec::new();
-        if price > Amount::ZERO {
-            events = self.credit(payer, id, terms.currency, RevenueKind::Licence, price)?;
-        }
         let expires_at_s = if terms.period_s == 0 { 0 } else { now_s.saturating_add(terms.period_s) };
+        if expires_at_s > MAX_TIME_S {
+            return Err(BuyError::ExpiryAboveLimit { expires_at_s });
+        }
+        let payment = self.credit_price(payer, id, terms.currency, price)?;
         let licence = self.book.sell(id, (terms_id, number), recipient, expires_at_s);
-        events.push(LedgerEvent::Bought { licence, recipient, terms_id, payer, expires_at_s });
+        let mut events = vec![LedgerEvent::Bought { licence, recipient, terms_id, payer, expires_at_s }];
+        events.extend(payment);
         Ok(events)
     }
 
-    fn renew(&mut self, now_s: u64, payer: Address, id: LicenceId, duration_s: u64) -> Outcome<LicenceError> {
-        let licence = self.book.licences.get(&id).ok_or(LicenceError::UnknownLicence { licence: id })?;
+    fn renew(&mut self, now_s: u64, caller: Address, id: LicenceId, duration_s: u64) -> Outcome<LicenceError> {
+        let licence = self.held_by(caller, id)?;
         let terms = &self.book.terms[&licence.terms].terms;
         if !terms.renewable {
             return Err(LicenceError::NotRenewable { licence: id });
@@ -389,20 +393,27 @@ impl Model {
             return Err(LicenceError::AssetFrozen { asset: id.asset() });
         }
         let expires_at_s = licence.expires_at_s.max(now_s).saturating_add(duration_s);
-        if expires_at_s >> 40 != 0 {
+        if expires_at_s > MAX_TIME_S {
             return Err(LicenceError::ExpiryAboveLimit { expires_at_s });
         }
         let currency = terms.currency;
         let price = terms.price.0.checked_mul(u128::from(duration_s / period_s)).map(Amount);
         let price = price.ok_or(CreditError::TotalAboveLimit { token: currency })?;
-        let mut events = Vec::new();
-        if price > Amount::ZERO {
-            events = self.credit(payer, id.asset(), currency, RevenueKind::Licence, price)?;
-        }
+        let payment = self.credit_price(caller, id.asset(), currency, price)?;
         self.book.set_expiry(id, expires_at_s);
-        events.push(LedgerEvent::Renewed { licence: id, payer, price, expires_at_s });
-        events.push(LedgerEvent::SubscriptionUpdate { licence: id, expires_at_s });
+        let mut events = vec![
+            LedgerEvent::Renewed { licence: id, payer: caller, price, expires_at_s },
+            LedgerEvent::SubscriptionUpdate { licence: id, expires_at_s },
+        ];
+        events.extend(payment);
         Ok(events)
+    }
+
+    fn credit_price(&mut self, payer: Address, asset: AssetId, token: Address, price: Amount) -> Outcome<CreditError> {
+        if price == Amount::ZERO {
+            return Ok(Vec::new());
+        }
+        self.credit(payer, asset, token, RevenueKind::Licence, price)
     }
 
     fn held_by(&self, caller: Address, id: LicenceId) -> Result<&Licence, LicenceError> {
@@ -418,9 +429,11 @@ impl Model {
         if expires_at_s == 0 {
             return Err(LicenceError::NotASubscription { licence: id });
         }
-        let expires_at_s = expires_at_s.min(now_s);
-        self.book.set_expiry(id, expires_at_s);
-        Ok(vec![LedgerEvent::SubscriptionUpdate { licence: id, expires_at_s }])
+        if now_s >= expires_at_s {
+            return Err(LicenceError::Expired { licence: id, expires_at_s });
+        }
+        self.book.set_expiry(id, now_s);
+        Ok(vec![LedgerEvent::SubscriptionUpdate { licence: id, expires_at_s: now_s }])
     }
 
     fn transfer_licence(&mut self, caller: Address, id: LicenceId, to: Address, eligible: bool) -> Outcome<LicenceError> {
@@ -480,10 +493,9 @@ impl Model {
     fn sweep(&mut self, till: Till, token: Address) -> Outcome<CreditError> {
         let Till { asset, kind, operator, operator_bps } = till;
         let gross = self.tills.get(&(till, token)).copied().unwrap_or_default();
-        match self.book.fee_of_credit(asset, token, kind, gross) {
-            Err(CreditError::NothingReceived { .. }) => return Ok(Vec::new()),
-            refused => refused?,
-        };
+        if gross == Amount::ZERO {
+            return Ok(Vec::new());
+        }
         let address = till.address(self.contracts);
         let mut events = self.credit(address, asset, token, kind, gross)?;
         self.tills.remove(&(till, token));
@@ -506,27 +518,27 @@ impl Model {
         }
         let diverted = flow.diverted.iter();
         let mut events: Vec<_> = diverted
-            .map(|(&(parent, kind), &amount)| LedgerEvent::Diverted { parent, token, child, kind, amount })
+            .map(|(&(kind, parent), &amount)| LedgerEvent::Diverted { parent, token, child, kind, amount })
             .collect();
         events.push(LedgerEvent::Flowed { child, token, kinds: flow.kinds, amounts: flow.amounts });
         Ok(events)
     }
 
     fn claim(&mut self, now_s: u64, holder: Address, asset: AssetId, token: Address, to: Address) -> Outcome<PayoutError> {
-        check_recipient(to)?;
+        check_recipient(to, self.book.claimable(asset, token, holder, now_s))?;
         let amount = self.book.claim(asset, token, holder, now_s);
         Ok(some(amount, LedgerEvent::Claimed { asset, token, holder, to, amount }))
     }
 
     fn claim_operator(&mut self, till: Till, token: Address, to: Address) -> Outcome<PayoutError> {
-        check_recipient(to)?;
+        check_recipient(to, self.book.operator_claimable(till, token))?;
         let amount = self.book.claim_operator(till, token);
         let Till { asset, kind, operator, operator_bps } = till;
         Ok(some(amount, LedgerEvent::OperatorClaimed { asset, token, operator, kind, operator_bps, to, amount }))
     }
 
     fn claim_award(&mut self, account: Address, token: Address, to: Address) -> Outcome<PayoutError> {
-        check_recipient(to)?;
+        check_recipient(to, self.book.awards.get(&(account, token)).map_or(Amount::ZERO, |award| award.owed()))?;
         let amount = self.book.claim_award(account, token);
         Ok(some(amount, LedgerEvent::AwardClaimed { account, token, to, amount }))
     }
@@ -632,8 +644,9 @@ fn checked_account(account: Address) -> Result<Address, SettingsError> {
     if account == Address::ZERO { Err(SettingsError::AddressZero) } else { Ok(account) }
 }
 
-fn check_recipient(to: Address) -> Result<(), PayoutError> {
-    if to == Address::ZERO { Err(PayoutError::AddressZero) } else { Ok(()) }
+/// Nothing may go to nobody.
+fn check_recipient(to: Address, amount: Amount) -> Result<(), PayoutError> {
+    if to == Address::ZERO && amount > Amount::ZERO { Err(PayoutError::AddressZero) } else { Ok(()) }
 }
 
 fn some(amount: Amount, event: LedgerEvent) -> Vec<LedgerEvent> {

@@ -29,8 +29,8 @@ pub enum CreditError {
         /// The token.
         token: Address,
     },
-    /// The asset's total would not fit.
-    #[error("asset {asset} cannot earn more than 2^112 - 1 units of {token} as {kind} revenue: pay less")]
+    /// The payment or the asset's total would not fit.
+    #[error("asset {asset} takes at most 2^112 - 1 units of {token} as {kind} revenue, at once and in all: pay less")]
     RevenueAboveLimit {
         /// The asset.
         asset: AssetId,
@@ -213,6 +213,12 @@ pub enum BuyError {
         /// How many there are.
         supply_cap: u32,
     },
+    /// Later than the ledger can write.
+    #[error("expected an expiry before 2^40 seconds, found {expires_at_s}: buy under terms of a shorter period")]
+    ExpiryAboveLimit {
+        /// What it would be.
+        expires_at_s: u64,
+    },
     /// The hook says no.
     #[error("{account} is not eligible for terms {terms} of asset {asset}")]
     NotEligible {
@@ -271,6 +277,14 @@ pub enum LicenceError {
     AssetFrozen {
         /// The asset.
         asset: AssetId,
+    },
+    /// Over already.
+    #[error("licence {licence} expired at {expires_at_s}: nothing to cancel")]
+    Expired {
+        /// The licence.
+        licence: LicenceId,
+        /// The first second at which it was no longer valid.
+        expires_at_s: u64,
     },
     /// Perpetual.
     #[error("licence {licence} is perpetual and cannot be cancelled")]

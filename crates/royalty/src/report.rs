@@ -223,7 +223,7 @@ impl Report {
         let mut left = shares_owed;
         let mut received = Amount::ZERO;
         for kind in RevenueKind::ALL {
-            let (now, before) = (earnings.revenue[kind.index()], earnings.flowed[kind.index()]);
+            let (now, before) = (earnings.revenue[kind.index()], earnings.flowed(asset, kind));
             if now == Default::default() {
                 continue;
             }
@@ -245,6 +245,9 @@ impl Report {
         for holder in earnings.everyone(asset) {
             let (earned, claimed) = (earnings.earned(asset, holder, now_s), earnings.claimed(holder));
             let units = asset.units_of(holder);
+            if units == 0 && earned == Amount::ZERO {
+                continue;
+            }
             let claimable = less(earned, claimed);
             self.holders.push(HolderRow { holder, asset: id, token, units, earned, claimed, claimable });
             for ((kind, path), amount) in earnings.earned_by_path((id, asset), holder, now_s) {

@@ -17,7 +17,7 @@ use crate::{
 pub struct Snapshot {
     /// `revenue`, by asset, token and kind.
     pub revenue: BTreeMap<(AssetId, Address, RevenueKind), Revenue>,
-    /// `flowed`: the revenue up to which parents were paid; empty for an asset without edges.
+    /// `flowed`: the revenue up to which parents were paid. Inherited revenue that is owed to no parent counts as carried.
     pub flowed: BTreeMap<(AssetId, Address, RevenueKind), Revenue>,
     /// `pendingFlow`, by child, parent, token and kind.
     pub pending_flow: BTreeMap<(AssetId, AssetId, Address, RevenueKind), Amount>,
@@ -49,7 +49,7 @@ impl Snapshot {
         for (&(id, token), earnings) in &book.earnings {
             let asset = &book.assets[&id];
             for kind in RevenueKind::ALL {
-                let (now, before) = (earnings.revenue[kind.index()], earnings.flowed[kind.index()]);
+                let (now, before) = (earnings.revenue[kind.index()], earnings.flowed(asset, kind));
                 all.revenue.insert((id, token, kind), now);
                 all.flowed.insert((id, token, kind), before);
                 for edge in &asset.edges {

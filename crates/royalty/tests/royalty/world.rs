@@ -1,5 +1,7 @@
 //! A small world around the model: people, tokens, terms, and histories that a property test can draw.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 use residual_primitives::{
     Address, Amount, AssetId, B256, Bps, LicenceId, Rates, Reach, RevenueKind, Rights, Terms, TermsId, U256,
@@ -136,13 +138,14 @@ impl World {
     pub(crate) fn buy(&mut self, by: Address, asset: AssetId, terms: TermsId) -> Result<LicenceId, Refusal> {
         let payment = Payment::Approved { max_price: Amount(u128::MAX) };
         let operation = Operation::Buy { asset, terms, recipient: by, payment, eligible: true };
-        match self.try_do(by, operation)?.pop() {
-            Some(LedgerEvent::Bought { licence, .. }) => {
-                self.licences.push(licence);
-                Ok(licence)
-            }
-            other => panic!("a purchase ends in Bought, found {other:?}"),
-        }
+        let events = self.try_do(by, operation)?;
+        let sold = events.iter().find_map(|event| match event {
+            LedgerEvent::Bought { licence, .. } => Some(*licence),
+            _ => None,
+        });
+        let licence = sold.expect("a purchase says which licence was bought");
+        self.licences.push(licence);
+        Ok(licence)
     }
 
     /// A child of these parents, bought and registered by `by`, under terms that all of them offer.
@@ -199,6 +202,8 @@ fn with_token_moves(events: &[LedgerEvent]) -> Vec<LedgerEvent> {
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Register { by: u8, licences: Vec<u8>, terms: Vec<u8>, split: u32 },
+    /// Buys from each of these assets under one of its offers that lets derive, and registers a child of all.
+    Derive { by: u8, parents: Vec<(u8, u8)>, split: u32 },
     Offer { asset: u8, terms: u8 },
     Withdraw { asset: u8, terms: u8 },
     Buy { by: u8, asset: u8, terms: u8 },
@@ -235,11 +240,13 @@ pub(crate) fn amount() -> impl Strategy<Value = u128> {
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let few = || prop::collection::vec(any::<u8>(), 0..=3);
     prop_oneof![
-        6 => (any::<u8>(), few(), few(), 0u32..1_000_000)
+        5 => (any::<u8>(), prop::collection::vec(any::<(u8, u8)>(), 1..=4), 0u32..1_000_000)
+            .prop_map(|(by, parents, split)| Step::Derive { by, parents, split }),
+        2 => (any::<u8>(), few(), few(), 0u32..1_000_000)
             .prop_map(|(by, licences, terms, split)| Step::Register { by, licences, terms, split }),
         1 => any::<(u8, u8)>().prop_map(|(asset, terms)| Step::Offer { asset, terms }),
         1 => any::<(u8, u8)>().prop_map(|(asset, terms)| Step::Withdraw { asset, terms }),
-        8 => any::<(u8, u8, u8)>().prop_map(|(by, asset, terms)| Step::Buy { by, asset, terms }),
+        3 => any::<(u8, u8, u8)>().prop_map(|(by, asset, terms)| Step::Buy { by, asset, terms }),
         1 => (any::<(u8, u8)>(), 0u8..4).prop_map(|((by, licence), periods)| Step::Renew { by, licence, periods }),
         6 => (any::<(u8, u8, u8)>(), amount())
             .prop_map(|((asset, kind, token), amount)| Step::Pay { asset, kind, token, amount }),
@@ -256,7 +263,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             Step::ClaimOperator { asset, kind, token, operator }
         }),
         1 => any::<(u8, u8)>().prop_map(|(by, token)| Step::ClaimAward { by, token }),
-        1 => any::<(u8, u8, u8)>().prop_map(|(asset, token, to)| Step::ReleaseDiverted { asset, token, to }),
+        3 => any::<(u8, u8, u8)>().prop_map(|(asset, token, to)| Step::ReleaseDiverted { asset, token, to }),
         1 => any::<u8>().prop_map(|token| Step::CollectFees { token }),
         1 => (0u16..=510).prop_map(|fee| Step::SetFee { fee }),
         1 => (0u8..=40).prop_map(|days| Step::Wait { days }),
@@ -295,6 +302,11 @@ fn operator_till(asset: AssetId, kind: RevenueKind, operator: u8) -> Till {
     }
 }
 
+/// One of those to whom something is owed, if there is one.
+fn one_of<K: Copy>(owed: &BTreeMap<K, Amount>, number: u8) -> Option<K> {
+    owed.keys().nth(usize::from(number) % owed.len().max(1)).copied()
+}
+
 impl World {
     /// Plays a drawn step; a step that the rules refuse must leave everything as it was.
     pub(crate) fn play(&mut self, step: &Step) {
@@ -306,18 +318,22 @@ impl World {
         let (caller, operation) = match *step {
             Step::Register { by, ref licences, ref terms, split } => {
                 let by = people(by);
-                let mine: Vec<_> = self.licences.iter().copied().filter(|id| self.model.licence(*id).is_some_and(|of| of.0 == by)).collect();
-                let mut licences: Vec<_> = licences.iter().filter_map(|pick| mine.get(usize::from(*pick) % mine.len().max(1)).copied()).collect();
+                let held = |id: &LicenceId| self.model.licence(*id).is_some_and(|(holder, _)| holder == by);
+                let mine: Vec<_> = self.licences.iter().copied().filter(held).collect();
+                let number = |pick: &u8| usize::from(*pick) % mine.len().max(1);
+                let mut licences: Vec<_> = licences.iter().filter_map(|pick| mine.get(number(pick)).copied()).collect();
                 licences.dedup();
-                let mut terms: Vec<_> = terms.iter().map(|number| terms_of(*number)).collect();
-                terms.sort_by_key(|id| id.0);
-                terms.dedup();
-                let mut holders = vec![(by, 1_000_000 - split)];
-                if split > 0 {
-                    holders.push((person(5), split));
-                }
-                // Refused registrations are part of the play.
-                drop(self.register_for(by, &licences, &terms, &holders));
+                let terms: Vec<_> = terms.iter().map(|number| terms_of(*number)).collect();
+                self.play_registration(by, &licences, &terms, split);
+                return;
+            }
+            Step::Derive { by, ref parents, split } => {
+                let by = people(by);
+                let wanted: Vec<_> = parents.iter().map(|(parent, terms)| (asset_of(*parent), terms_of(*terms))).collect();
+                let terms: Vec<_> = wanted.iter().map(|(_, terms)| *terms).collect();
+                // What one parent does not offer, the next one may.
+                let licences: Vec<_> = wanted.iter().filter_map(|(parent, terms)| self.buy(by, *parent, *terms).ok()).collect();
+                self.play_registration(by, &licences, &terms, split);
                 return;
             }
             Step::Buy { by, asset, terms } => {
@@ -353,8 +369,10 @@ impl World {
                 (person(9), Operation::Flow { child: asset_of(asset), token: token_of(token), kinds })
             }
             Step::Claim { by, asset, token } => {
-                let by = people(by);
-                (by, Operation::Claim { asset: asset_of(asset), token: token_of(token), to: by })
+                let any = (asset_of(asset), token_of(token), people(by));
+                let claimable = one_of(&self.snapshot().claimable, asset).filter(|_| !token.is_multiple_of(4));
+                let (asset, token, by) = claimable.unwrap_or(any);
+                (by, Operation::Claim { asset, token, to: by })
             }
             Step::TransferShares { from, to, asset, thousandths } => {
                 let (asset, from) = (asset_of(asset), people(from));
@@ -373,20 +391,23 @@ impl World {
                 (self.controller(till.asset), Operation::Revoke { till })
             }
             Step::ClaimOperator { asset, kind, token, operator } => {
-                let till = operator_till(asset_of(asset), kind_of(kind), operator);
+                let any = (operator_till(asset_of(asset), kind_of(kind), operator), token_of(token));
+                let (till, token) = one_of(&self.snapshot().operator_claimable, token).unwrap_or(any);
                 let Till { asset, kind, operator, operator_bps } = till;
-                let operation = Operation::ClaimOperator { asset, kind, operator_bps, token: token_of(token), to: person(4) };
-                (operator, operation)
+                (operator, Operation::ClaimOperator { asset, kind, operator_bps, token, to: person(4) })
             }
             Step::Freeze { asset } => (ARBITER, Operation::Freeze { asset: asset_of(asset) }),
             Step::Rule { asset, claimant } => {
                 (ARBITER, Operation::Rule { asset: asset_of(asset), claimant: claimant.map(people) })
             }
             Step::ClaimAward { by, token } => {
-                (people(by), Operation::ClaimAward { token: token_of(token), to: people(by) })
+                let any = (people(by), token_of(token));
+                let (by, token) = one_of(&self.snapshot().awards, token).unwrap_or(any);
+                (by, Operation::ClaimAward { token, to: by })
             }
             Step::ReleaseDiverted { asset, token, to } => {
-                let (parent, token) = (asset_of(asset), token_of(token));
+                let any = (asset_of(asset), token_of(token));
+                let (parent, token) = one_of(&self.snapshot().diverted, token).unwrap_or(any);
                 (ARBITER, Operation::ReleaseDiverted { parent, token, to: people(to) })
             }
             Step::CollectFees { token } => (person(9), Operation::CollectFees { token: token_of(token) }),
@@ -398,6 +419,20 @@ impl World {
         }
     }
 
+    /// Registers for a holder or two; without the offers where a parent's rates forbid them.
+    fn play_registration(&mut self, by: Address, licences: &[LicenceId], terms: &[TermsId], split: u32) {
+        let mut terms = terms.to_vec();
+        terms.sort_by_key(|id| id.0);
+        terms.dedup();
+        let mut holders = vec![(by, 1_000_000 - split)];
+        if split > 0 {
+            holders.push((person(5), split));
+        }
+        if self.register_for(by, licences, &terms, &holders).is_err() {
+            drop(self.register_for(by, licences, &[], &holders));
+        }
+    }
+
     /// Drawn histories never transfer control: the first event of an asset names its controller.
     fn controller(&self, asset: AssetId) -> Address {
         let registered = self.history.iter().find_map(|entry| match entry.event {
@@ -406,4 +441,33 @@ impl World {
         });
         registered.expect("every asset of the world was registered")
     }
+}
+
+/// The drawn histories are worth drawing: over a fixed set of them everything that can happen does.
+#[test]
+fn drawn_histories_reach_every_event_and_deep_lineages() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let steps = prop::collection::vec(prop_oneof![20 => step(), 1 => freeze_step()], 60..120);
+    let (mut seen, mut edges, mut by_child) = (BTreeSet::new(), 0, false);
+    for _ in 0..200 {
+        let mut world = started();
+        steps.new_tree(&mut runner).unwrap().current().iter().for_each(|step| world.play(step));
+        seen.extend(world.history.iter().map(|entry| {
+            let event = serde_json::to_value(&entry.event).unwrap();
+            event["event"].as_str().unwrap().to_owned()
+        }));
+        edges = world.assets.iter().map(|asset| world.model.edges(*asset).len()).chain([edges]).max().unwrap();
+        by_child |= world.snapshot().flowed.values().any(|flowed| flowed.inherited() > Amount::ZERO);
+    }
+    let never: Vec<_> = [
+        "terms-defined", "offered", "withdrawn", "bought", "renewed", "registered", "shares-moved", "credited",
+        "swept", "flowed", "diverted", "diverted-released", "claimed", "operator-claimed", "award-claimed",
+        "fees-collected", "operator-granted", "operator-revoked", "frozen", "ruled", "awarded", "fee-set",
+    ]
+    .into_iter()
+    .filter(|event| !seen.contains(*event))
+    .collect();
+    assert!(never.is_empty(), "{never:?} never happened");
+    assert!(edges >= 5 && by_child, "{edges} edges at most");
 }
