@@ -3,4 +3,5 @@
 mod audit;
 mod naive;
 mod rules;
+mod vectors;
 mod world;

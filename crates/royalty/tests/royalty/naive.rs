@@ -77,11 +77,12 @@ fn edges(past: &[&LedgerEvent], asset: AssetId) -> Vec<Edge> {
 }
 
 fn own(past: &[&LedgerEvent], asset: AssetId, token: Address, kind: RevenueKind) -> I256 {
-    sum(past, |event| match event {
+    let credited = |event: &LedgerEvent| match event {
         LedgerEvent::Credited { asset: to, token: with, kind: of, gross, fee, .. }
-            if (*to, *with, *of) == (asset, token, kind) => Some(gross.0 - fee.0),
+            if (*to, *with, *of) == (asset, token, kind) => Some((gross.0, fee.0)),
         _ => None,
-    })
+    };
+    past.iter().filter_map(|event| credited(event)).fold(I256::ZERO, |sum, (gross, fee)| sum + int(gross) - int(fee))
 }
 
 /// What earlier flows carried over one edge of `child`.
@@ -126,7 +127,7 @@ fn swept<'a>(past: &'a [&LedgerEvent]) -> impl Iterator<Item = (TillAndToken, I2
         [
             LedgerEvent::Credited { gross, fee, .. },
             LedgerEvent::Swept { asset, token, kind, operator, operator_bps, granted: true, .. },
-        ] => Some(((*asset, *token, *kind, *operator, *operator_bps), int(gross.0 - fee.0))),
+        ] => Some(((*asset, *token, *kind, *operator, *operator_bps), int(gross.0) - int(fee.0))),
         _ => None,
     })
 }
