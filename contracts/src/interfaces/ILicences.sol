@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IERC5643} from "./IERC5643.sol";
 import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
+import {IERC721} from "@openzeppelin/contracts/interfaces/IERC721.sol";
 
 /// Terms and their ids, offers, buying, renewing, and the rights of a licence.
 ///
@@ -12,7 +13,7 @@ import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
 /// asset's licences from 1.
 ///
 /// Payments are pulled by `Royalties`: a buyer approves that contract, never this one.
-interface ILicences is IERC2981, IERC5643 {
+interface ILicences is IERC721, IERC2981, IERC5643 {
     /// How far the rates of a parent reach.
     enum Reach {
         All,

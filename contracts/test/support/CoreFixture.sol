@@ -6,7 +6,6 @@ import {ILicences} from "../../src/interfaces/ILicences.sol";
 import {IRoyalties} from "../../src/interfaces/IRoyalties.sol";
 import {Deployment} from "./Deployment.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 /// A plain ERC-20, whose bare transfer between holders is 34k gas.
 contract PlainToken is ERC20("Plain", "PLN") {
@@ -56,7 +55,7 @@ abstract contract CoreFixture is Deployment {
     }
 
     function fund(address account, PlainToken money) internal {
-        money.mint(account, type(uint96).max);
+        money.mint(account, type(uint120).max);
         vm.prank(account);
         money.approve(address(royalties), type(uint256).max);
     }
@@ -70,6 +69,13 @@ abstract contract CoreFixture is Deployment {
     function setFee(uint16 feeBps) internal {
         vm.prank(address(timelock));
         royalties.setFee(feeBps);
+    }
+
+    /// Another listed token, of which the payer has plenty.
+    function anotherToken() internal returns (PlainToken another) {
+        another = new PlainToken();
+        list(address(another));
+        fund(payer, another);
     }
 
     // Terms
@@ -211,8 +217,9 @@ abstract contract CoreFixture is Deployment {
 
     /// Pays into an inference till and sweeps it.
     function throughTill(uint256 assetId, address operator, uint16 bps, uint256 amount) internal {
+        address till = operatorTill(assetId, operator, bps);
         vm.prank(payer);
-        IERC20(address(token)).transfer(operatorTill(assetId, operator, bps), amount);
+        token.transfer(till, amount);
         royalties.sweep(assetId, IRoyalties.Kind.Inference, operator, bps, address(token));
     }
 }
