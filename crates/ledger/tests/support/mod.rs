@@ -1,0 +1,246 @@
+//! What the tests share: chains to talk to, and a way to them that can be cut.
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use alloy_primitives::{B256, U256};
+use alloy_rpc_client::RpcClient;
+use alloy_transport_ws::WsConnect;
+use residual_ledger::{
+    Address, Chain, Config, Receipt, Sender, Transaction,
+    contracts::{CREATE2_PROXY, CREATE2_PROXY_CODE, Contract, TestUSD, genesis_alloc},
+    deploy,
+};
+use residual_local_ledger::{Genesis, GenesisAccount, LocalLedger};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// An embedded ledger with the canonical contracts.
+pub(crate) async fn embedded(dir: &Path) -> LocalLedger {
+    let account = |code| GenesisAccount { nonce: 1, code, ..GenesisAccount::default() };
+    let accounts = genesis_alloc().into_iter().map(|(address, code)| (address, account(code))).collect();
+    let config = residual_local_ledger::Config {
+        genesis: Genesis { accounts },
+        development: true,
+        ..residual_local_ledger::Config::default()
+    };
+    LocalLedger::open(dir, config).await.expect("the ledger opens")
+}
+
+pub(crate) fn development(url: impl Into<String>) -> Config {
+    Config { development: true, ..Config::embedded(url) }
+}
+
+pub(crate) async fn connect(ledger: &LocalLedger) -> Chain {
+    Chain::connect(development(ledger.rpc_url())).await.expect("connects")
+}
+
+/// A sender of one of the development accounts.
+pub(crate) fn sender(chain: &Chain, index: u32) -> Sender {
+    chain.sender(chain.development_account(index).expect("development mode"))
+}
+
+pub(crate) async fn test_usd(sender: &Sender) -> Address {
+    deploy::create2(sender, Contract::TestUSD, B256::ZERO, &[]).await.expect("is created").address
+}
+
+pub(crate) fn mint(token: Address, to: Address, amount: u64) -> Transaction {
+    Transaction::call(token, &TestUSD::mintCall { to, amount: U256::from(amount) })
+}
+
+pub(crate) fn transfer(token: Address, to: Address, value: u64) -> Transaction {
+    Transaction::call(token, &TestUSD::transferCall { to, value: U256::from(value) })
+}
+
+pub(crate) async fn tokens_of(chain: &Chain, token: Address, account: Address) -> u64 {
+    chain.call(token, &TestUSD::balanceOfCall { account }).await.expect("a balance").to()
+}
+
+/// What the token logged as moved, in order.
+pub(crate) fn moved(receipt: &Receipt, token: Address) -> Vec<u64> {
+    receipt.events::<TestUSD::Transfer>(token).map(|event| event.value.to()).collect()
+}
+
+/// What becomes of a request that carries a signed transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It never arrives.
+    LostBefore,
+    /// It arrives; the answer does not come back.
+    LostAfter,
+}
+
+/// A way to a node that can be cut, and that can lose a transaction's request or its answer.
+pub(crate) struct Relay {
+    address: SocketAddr,
+    open: watch::Sender<bool>,
+    fates: Arc<[AtomicUsize; 2]>,
+}
+
+impl Relay {
+    pub(crate) async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (open, state) = watch::channel(true);
+        let fates = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let shared = fates.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, target, state.clone(), shared.clone()));
+            }
+        });
+        Self { address, open, fates }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn ws_url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Ends all connections and takes no more.
+    pub(crate) fn cut(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Gives the next transactions a fate.
+    pub(crate) fn lose(&self, transactions: usize, fate: Fate) {
+        self.fates[fate as usize].store(transactions, Ordering::SeqCst);
+    }
+
+    /// How many transactions still have that fate before them.
+    pub(crate) fn left_to_lose(&self, fate: Fate) -> usize {
+        self.fates[fate as usize].load(Ordering::SeqCst)
+    }
+}
+
+async fn carry(
+    mut client: TcpStream,
+    target: SocketAddr,
+    mut open: watch::Receiver<bool>,
+    fates: Arc<[AtomicUsize; 2]>,
+) {
+    if !*open.borrow_and_update() {
+        return;
+    }
+    let exchange = async {
+        let mut node = TcpStream::connect(target).await?;
+        // Each direction a chunk at a time, so that a request can be seen before it goes on.
+        let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        loop {
+            tokio::select! {
+                read = client.read(&mut request) => {
+                    let chunk = &request[..read?];
+                    if chunk.is_empty() {
+                        return Ok(());
+                    }
+                    if chunk.windows(22).any(|window| window == b"eth_sendRawTransaction") {
+                        if take_one(&fates[Fate::LostBefore as usize]) {
+                            return Ok(());
+                        }
+                        if take_one(&fates[Fate::LostAfter as usize]) {
+                            node.write_all(chunk).await?;
+                            node.read(&mut answer).await?;
+                            return Ok(());
+                        }
+                    }
+                    node.write_all(chunk).await?;
+                }
+                read = node.read(&mut answer) => {
+                    let chunk = &answer[..read?];
+                    if chunk.is_empty() {
+                        return Ok(());
+                    }
+                    client.write_all(chunk).await?;
+                }
+            }
+        }
+        #[expect(unreachable_code, reason = "names the error's type")]
+        std::io::Result::Ok(())
+    };
+    // Either end may go away at any time; the tests look at what the client makes of it.
+    tokio::select! {
+        _ = exchange => {}
+        _ = open.wait_for(|open| !open) => {}
+    }
+}
+
+fn take_one(count: &AtomicUsize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)).is_ok()
+}
+
+/// An anvil process, killed when dropped.
+pub(crate) struct Anvil {
+    process: Child,
+    client: RpcClient,
+    pub(crate) url: String,
+}
+
+impl Anvil {
+    /// Starts one; with `by_hand` it makes a block only when told to.
+    pub(crate) async fn start(by_hand: bool) -> Self {
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let program = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../../contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+        assert!(program.exists(), "{} is missing: run contracts/scripts/setup", program.display());
+        let process = Command::new(program)
+            .args(["--silent", "--port", &port.to_string()])
+            .args(by_hand.then_some("--no-mining"))
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("anvil starts");
+        let ws = WsConnect::new(format!("ws://127.0.0.1:{port}"));
+        let up = async {
+            loop {
+                match RpcClient::connect_pubsub(ws.clone()).await {
+                    Ok(client) => return client,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let client = tokio::time::timeout(Duration::from_secs(30), up).await.expect("anvil answers in 30 s");
+        Self { process, client, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    pub(crate) async fn ask(&self, method: &'static str, params: Value) -> Value {
+        self.client.request(method, params.clone()).await.unwrap_or_else(|e| panic!("{method} {params}: {e}"))
+    }
+
+    pub(crate) async fn mine(&self, blocks: u64) {
+        self.ask("anvil_mine", json!([blocks])).await;
+    }
+
+    /// A connection, on a chain that has the deployment proxy as public ones do.
+    pub(crate) async fn connect(&self, config: Config) -> Chain {
+        self.ask("anvil_setCode", json!([CREATE2_PROXY, CREATE2_PROXY_CODE])).await;
+        Chain::connect(Config { development: true, url: self.url.clone(), ..config }).await.expect("connects")
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        // It is gone already if it crashed, which the test that used it has noticed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
