@@ -186,9 +186,16 @@ impl fmt::Display for Finding {
             Self::Edges(edges) => {
                 f.write_str("[")?;
                 for (place, edge) in edges.iter().enumerate() {
-                    let rates = |rates: residual_primitives::Rates| rates.0.map(residual_primitives::Bps::get);
+                    let rates =
+                        |rates: residual_primitives::Rates| rates.0.map(residual_primitives::Bps::get);
                     let gap = if place == 0 { "" } else { ", " };
-                    write!(f, "{gap}{} all {:?} child {:?}", edge.parent, rates(edge.all), rates(edge.child))?;
+                    write!(
+                        f,
+                        "{gap}{} all {:?} child {:?}",
+                        edge.parent,
+                        rates(edge.all),
+                        rates(edge.child)
+                    )?;
                 }
                 f.write_str("]")
             }
@@ -256,7 +263,8 @@ struct Finder(Box<AuditDifference>);
 impl Finder {
     fn new(subject: Subject, expected: Finding, found: Finding) -> Self {
         let (asset, edge, token) = (None, None, None);
-        let difference = AuditDifference { events_before: 0, place: None, asset, edge, token, subject, expected, found };
+        let difference =
+            AuditDifference { events_before: 0, place: None, asset, edge, token, subject, expected, found };
         Self(Box::new(difference))
     }
 
@@ -439,18 +447,25 @@ impl Audit {
             let difference = Finder::new(Subject::Award(claimant), Finding::Amount(amount), Finding::Nothing);
             return Err(difference.asset(asset).token(token));
         }
-        for &asset in &self.open.born {
-            same(Subject::Units, SHARES_SUPPLY.into(), self.book.units(asset), Finding::Number)
-                .map_err(|difference| difference.asset(asset))?;
-        }
+        self.open.born.iter().try_for_each(|asset| self.shares_are_born(*asset))?;
         for (&token, &balance) in &self.followed {
             let recorded = self.book.totals.get(&token).map_or(Amount::ZERO, |total| total.owed());
             if balance < recorded {
-                let difference = Finder::new(Subject::Balance, Finding::Amount(recorded), Finding::Amount(balance));
+                let difference =
+                    Finder::new(Subject::Balance, Finding::Amount(recorded), Finding::Amount(balance));
                 return Err(difference.token(token));
             }
         }
         Ok(())
+    }
+
+    /// An asset that this transaction registered has all its units.
+    fn shares_are_born(&self, asset: AssetId) -> Result<(), Finder> {
+        if !self.open.born.contains(&asset) {
+            return Ok(());
+        }
+        same(Subject::Units, SHARES_SUPPLY.into(), self.book.units(asset), Finding::Number)
+            .map_err(|difference| difference.asset(asset))
     }
 
     /// A credit that no `Swept` followed must not come from a till whose operator would have got a part.
@@ -471,7 +486,9 @@ impl Audit {
             self.end_credit()?;
         }
         match *event {
-            LedgerEvent::TermsDefined { terms_id, number, ref terms } => self.terms_defined(terms_id, number, terms),
+            LedgerEvent::TermsDefined { terms_id, number, ref terms } => {
+                self.terms_defined(terms_id, number, terms)
+            }
             LedgerEvent::Offered { asset, terms_id } => self.offered(asset, terms_id),
             LedgerEvent::Withdrawn { asset, terms_id } => self.withdrawn(asset, terms_id),
             LedgerEvent::Bought { licence, recipient, terms_id, payer, expires_at_s } => {
@@ -480,14 +497,19 @@ impl Audit {
             LedgerEvent::Renewed { licence, payer, price, expires_at_s } => {
                 self.renewed(now_s, licence, payer, price, expires_at_s)
             }
-            LedgerEvent::SubscriptionUpdate { licence, expires_at_s } => self.shortened(now_s, licence, expires_at_s),
+            LedgerEvent::SubscriptionUpdate { licence, expires_at_s } => {
+                self.shortened(now_s, licence, expires_at_s)
+            }
             LedgerEvent::Registered { asset, registrant, ref licences, ref edges } => {
                 self.registered(now_s, asset, registrant, licences, edges)
             }
             LedgerEvent::SharesMoved { from, to, ref units } => self.shares_moved(now_s, from, to, units),
             LedgerEvent::Credited { asset, token, source, kind, gross, fee } => {
+                // Money that came before the shares would belong to nobody.
+                self.shares_are_born(asset)?;
                 let expected = self.book.fee_of_credit(asset, token, kind, gross);
-                let expected = expected.map_err(|refusal| Finder::refused(refusal).asset(asset).token(token))?;
+                let expected =
+                    expected.map_err(|refusal| Finder::refused(refusal).asset(asset).token(token))?;
                 same(Subject::Fee, expected, fee, Finding::Amount)
                     .map_err(|difference| difference.asset(asset).token(token))?;
                 self.book.credit(asset, token, kind, gross, fee);
@@ -498,13 +520,17 @@ impl Audit {
             LedgerEvent::Swept { asset, operator, till, token, kind, operator_bps, granted } => {
                 self.swept(Till { asset, kind, operator, operator_bps }, till, token, granted)
             }
-            LedgerEvent::Flowed { child, token, ref kinds, ref amounts } => self.flowed(child, token, kinds, amounts),
+            LedgerEvent::Flowed { child, token, ref kinds, ref amounts } => {
+                self.flowed(child, token, kinds, amounts)
+            }
             LedgerEvent::Diverted { parent, token, child, kind, amount } => {
                 match self.open.diversions.insert((parent, child, token, kind), amount) {
                     None => Ok(()),
                     Some(before) => {
                         let sides = (Finding::Amount(before), Finding::Event);
-                        Err(Finder::new(Subject::Diversion(kind), sides.0, sides.1).edge(child, parent).token(token))
+                        Err(Finder::new(Subject::Diversion(kind), sides.0, sides.1)
+                            .edge(child, parent)
+                            .token(token))
                     }
                 }
             }
@@ -540,16 +566,22 @@ impl Audit {
             LedgerEvent::OperatorRevoked { asset, operator, kind, operator_bps } => {
                 let till = Till { asset, kind, operator, operator_bps };
                 self.granted_tills.remove(&till.address(self.contracts));
-                let revoked = self.book.assets.get_mut(&asset).is_some_and(|asset| asset.grants.remove(&till));
+                let revoked =
+                    self.book.assets.get_mut(&asset).is_some_and(|asset| asset.grants.remove(&till));
                 if revoked { Ok(()) } else { Err(Finder::refused(GrantError::NotGranted).asset(asset)) }
             }
             LedgerEvent::Frozen { asset, until_s } => {
-                self.book.check_freeze(asset, now_s).map_err(|refusal| Finder::refused(refusal).asset(asset))?;
+                self.book
+                    .check_freeze(asset, now_s)
+                    .map_err(|refusal| Finder::refused(refusal).asset(asset))?;
                 let expected = self.book.freeze(asset, now_s);
-                same(Subject::FreezeEnd, expected, until_s, Finding::Number).map_err(|difference| difference.asset(asset))
+                same(Subject::FreezeEnd, expected, until_s, Finding::Number)
+                    .map_err(|difference| difference.asset(asset))
             }
             LedgerEvent::Ruled { asset, claimant } => {
-                self.book.check_rule(asset, now_s).map_err(|refusal| Finder::refused(refusal).asset(asset))?;
+                self.book
+                    .check_rule(asset, now_s)
+                    .map_err(|refusal| Finder::refused(refusal).asset(asset))?;
                 for (token, amount) in self.book.rule(asset, claimant, now_s) {
                     self.open.awards.insert((asset, token, claimant.unwrap_or_default()), amount);
                 }
@@ -596,7 +628,8 @@ impl Audit {
             return Ok(());
         }
         let refused = |refusal: OfferError| Finder::refused(refusal).asset(id);
-        let defined = self.book.terms.get(&terms_id).ok_or(refused(OfferError::UnknownTerms { terms: terms_id }))?;
+        let defined =
+            self.book.terms.get(&terms_id).ok_or(refused(OfferError::UnknownTerms { terms: terms_id }))?;
         let currency = defined.terms.currency;
         if currency != Address::ZERO && self.book.listings.get(&currency) != Some(&true) {
             return Err(refused(OfferError::CurrencyNotListed { currency }));
@@ -639,7 +672,11 @@ impl Audit {
             _ => return Err(refused(BuyError::NotOffered { asset: id, terms: terms_id })),
         };
         if terms.supply_cap != 0 && offer.sold >= terms.supply_cap {
-            return Err(refused(BuyError::SoldOut { asset: id, terms: terms_id, supply_cap: terms.supply_cap }));
+            return Err(refused(BuyError::SoldOut {
+                asset: id,
+                terms: terms_id,
+                supply_cap: terms.supply_cap,
+            }));
         }
         let expiry = if terms.period_s == 0 { 0 } else { now_s.saturating_add(terms.period_s) };
         let expected = self.book.sell(id, (terms_id, number), recipient, expiry);
@@ -663,7 +700,8 @@ impl Audit {
     ) -> Result<(), Finder> {
         let asset = id.asset();
         let refused = |refusal: LicenceError| Finder::refused(refusal).asset(asset);
-        let licence = self.book.licences.get(&id).ok_or(refused(LicenceError::UnknownLicence { licence: id }))?;
+        let licence =
+            self.book.licences.get(&id).ok_or(refused(LicenceError::UnknownLicence { licence: id }))?;
         let terms = &self.book.terms[&licence.terms].terms;
         if !terms.renewable {
             return Err(refused(LicenceError::NotRenewable { licence: id }));
@@ -675,7 +713,8 @@ impl Audit {
         }
         let periods = duration_s / terms.period_s;
         let expected = Amount(terms.price.0.saturating_mul(periods.into()));
-        same(Subject::Price, expected, price, Finding::Amount).map_err(|difference| difference.asset(asset))?;
+        same(Subject::Price, expected, price, Finding::Amount)
+            .map_err(|difference| difference.asset(asset))?;
         if price > Amount::ZERO {
             self.open.purchases.push(Purchase { asset, token: terms.currency, payer, price });
         }
@@ -686,7 +725,8 @@ impl Audit {
     /// Purchases and renewals say their expiry themselves; what is left is a subscription cut short.
     fn shortened(&mut self, now_s: u64, id: LicenceId, expires_at_s: u64) -> Result<(), Finder> {
         let refused = |refusal: LicenceError| Finder::refused(refusal).asset(id.asset());
-        let licence = self.book.licences.get(&id).ok_or(refused(LicenceError::UnknownLicence { licence: id }))?;
+        let licence =
+            self.book.licences.get(&id).ok_or(refused(LicenceError::UnknownLicence { licence: id }))?;
         let until_s = licence.expires_at_s;
         if until_s != 0 && expires_at_s < until_s {
             self.book.set_expiry(id, if expires_at_s == 0 { until_s.min(now_s) } else { expires_at_s });
@@ -713,7 +753,8 @@ impl Audit {
         }
         self.book.register(id, registrant, licences, expected);
         self.open.born.insert(id);
-        let (mine, others) = std::mem::take(&mut self.open.offers).into_iter().partition(|(asset, _)| *asset == id);
+        let (mine, others) =
+            std::mem::take(&mut self.open.offers).into_iter().partition(|(asset, _)| *asset == id);
         self.open.offers = others;
         let mine: Vec<_> = mine;
         mine.into_iter().try_for_each(|(asset, terms)| self.offered(asset, terms))
@@ -757,7 +798,8 @@ impl Audit {
         let at = |difference: Finder| difference.asset(till.asset).token(token);
         same(Subject::Till, till.address(self.contracts), address, Finding::Account).map_err(at)?;
         let Some(credit) = self.open.credit.take().filter(|credit| {
-            (credit.asset, credit.token, credit.source, credit.kind) == (till.asset, token, address, till.kind)
+            (credit.asset, credit.token, credit.source, credit.kind)
+                == (till.asset, token, address, till.kind)
         }) else {
             return Err(at(Finder::new(Subject::Till, Finding::Nothing, Finding::Event)));
         };
@@ -777,16 +819,24 @@ impl Audit {
         amounts: &[Amount],
     ) -> Result<(), Finder> {
         let flow = self.book.flow(child, token, kinds);
-        let parents: Vec<_> =
-            self.book.assets.get(&child).map_or(Vec::new(), |asset| asset.edges.iter().map(|edge| edge.parent).collect());
+        let parents: Vec<_> = self
+            .book
+            .assets
+            .get(&child)
+            .map_or(Vec::new(), |asset| asset.edges.iter().map(|edge| edge.parent).collect());
         let mut found = amounts.iter().copied();
         for &kind in kinds {
             let carried = flow.kinds.iter().position(|carried| *carried == kind);
             for (place, &parent) in parents.iter().enumerate() {
-                let expected = carried.map_or(Amount::ZERO, |carried| flow.amounts[carried * parents.len() + place]);
+                let expected =
+                    carried.map_or(Amount::ZERO, |carried| flow.amounts[carried * parents.len() + place]);
                 let at = |difference: Finder| difference.edge(child, parent).token(token);
                 let Some(found) = found.next() else {
-                    return Err(at(Finder::new(Subject::Flow(kind), Finding::Amount(expected), Finding::Nothing)));
+                    return Err(at(Finder::new(
+                        Subject::Flow(kind),
+                        Finding::Amount(expected),
+                        Finding::Nothing,
+                    )));
                 };
                 same(Subject::Flow(kind), expected, found, Finding::Amount).map_err(at)?;
                 let expected = flow.diverted.get(&(kind, parent)).copied().unwrap_or_default();
@@ -810,9 +860,17 @@ impl Audit {
         Ok(())
     }
 
-    fn token_moved(&mut self, token: Address, from: Address, to: Address, amount: Amount) -> Result<(), Finder> {
+    fn token_moved(
+        &mut self,
+        token: Address,
+        from: Address,
+        to: Address,
+        amount: Amount,
+    ) -> Result<(), Finder> {
         let Some(balance) = self.followed.get_mut(&token) else { return Ok(()) };
-        let at = |found| Finder::new(Subject::Balance, Finding::Amount(amount), Finding::Amount(found)).token(token);
+        let at = |found| {
+            Finder::new(Subject::Balance, Finding::Amount(amount), Finding::Amount(found)).token(token)
+        };
         if from == self.contracts.royalties {
             *balance = balance.checked_sub(amount).ok_or_else(|| at(*balance))?;
         }
@@ -843,11 +901,14 @@ fn differing<'a, K: Ord + Copy, V: Copy + Default + PartialEq>(
 ) -> Option<(K, V, V)> {
     let keys: BTreeSet<_> = expected.keys().chain(found.keys()).copied().collect();
     let of = |map: &BTreeMap<K, V>, key| map.get(key).copied().unwrap_or_default();
-    keys.iter().map(|key| (*key, of(expected, key), of(found, key))).find(|(_, expected, found)| expected != found)
+    keys.iter()
+        .map(|key| (*key, of(expected, key), of(found, key)))
+        .find(|(_, expected, found)| expected != found)
 }
 
 fn compare(expected: &Snapshot, found: &Snapshot) -> Result<(), Finder> {
-    let amounts = |subject, expected, found| Finder::new(subject, Finding::Amount(expected), Finding::Amount(found));
+    let amounts =
+        |subject, expected, found| Finder::new(subject, Finding::Amount(expected), Finding::Amount(found));
     if let Some(((asset, token, kind), expected, found)) = differing(&expected.revenue, &found.revenue) {
         let difference = if expected.own() == found.own() {
             amounts(Subject::Inherited(kind), expected.inherited(), found.inherited())
@@ -864,7 +925,9 @@ fn compare(expected: &Snapshot, found: &Snapshot) -> Result<(), Finder> {
         };
         return Err(difference.asset(asset).token(token));
     }
-    if let Some(((child, parent, token, kind), expected, found)) = differing(&expected.pending_flow, &found.pending_flow) {
+    if let Some(((child, parent, token, kind), expected, found)) =
+        differing(&expected.pending_flow, &found.pending_flow)
+    {
         return Err(amounts(Subject::Pending(kind), expected, found).edge(child, parent).token(token));
     }
     if let Some(((asset, token), expected, found)) = differing(&expected.shares_owed, &found.shares_owed) {
@@ -873,11 +936,16 @@ fn compare(expected: &Snapshot, found: &Snapshot) -> Result<(), Finder> {
     if let Some(((asset, token), expected, found)) = differing(&expected.held, &found.held) {
         return Err(amounts(Subject::Held, expected, found).asset(asset).token(token));
     }
-    if let Some(((asset, token, holder), expected, found)) = differing(&expected.claimable, &found.claimable) {
+    if let Some(((asset, token, holder), expected, found)) = differing(&expected.claimable, &found.claimable)
+    {
         return Err(amounts(Subject::Claimable(holder), expected, found).asset(asset).token(token));
     }
-    if let Some(((till, token), expected, found)) = differing(&expected.operator_claimable, &found.operator_claimable) {
-        return Err(amounts(Subject::OperatorClaimable(till.operator), expected, found).asset(till.asset).token(token));
+    if let Some(((till, token), expected, found)) =
+        differing(&expected.operator_claimable, &found.operator_claimable)
+    {
+        return Err(amounts(Subject::OperatorClaimable(till.operator), expected, found)
+            .asset(till.asset)
+            .token(token));
     }
     if let Some(((account, token), expected, found)) = differing(&expected.awards, &found.awards) {
         return Err(amounts(Subject::AwardClaimable(account), expected, found).token(token));
@@ -888,8 +956,10 @@ fn compare(expected: &Snapshot, found: &Snapshot) -> Result<(), Finder> {
     if let Some((token, expected, found)) = differing(&expected.fees, &found.fees) {
         return Err(amounts(Subject::FeesAccrued, expected, found).token(token));
     }
-    if let Some((&token, &recorded)) =
-        expected.recorded.iter().find(|(token, recorded)| found.recorded.get(*token).is_none_or(|found| found < *recorded))
+    if let Some((&token, &recorded)) = expected
+        .recorded
+        .iter()
+        .find(|(token, recorded)| found.recorded.get(*token).is_none_or(|found| found < *recorded))
     {
         let balance = found.recorded.get(&token).copied().unwrap_or_default();
         return Err(amounts(Subject::Balance, recorded, balance).token(token));

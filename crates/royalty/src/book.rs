@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
 use residual_primitives::{
-    Address, Amount, AssetId, BPS_ONE, Bps, FREEZE_S, LicenceId, MAX_TOKENS, RevenueKind, Rights, SHARES_SUPPLY, Terms,
-    TermsId,
+    Address, Amount, AssetId, BPS_ONE, Bps, FREEZE_S, LicenceId, MAX_TOKENS, RevenueKind, Rights,
+    SHARES_SUPPLY, Terms, TermsId,
 };
 
 use crate::{
@@ -105,7 +105,8 @@ impl Earnings {
         let of = |kind: RevenueKind| (self.revenue[kind.index()], asset.sums[kind.index()]);
         let own = RevenueKind::ALL.map(|kind| {
             let to_operators = self.tills.iter().filter(|(till, _)| till.kind == kind);
-            let to_operators = to_operators.map(|(till, through)| through.net.0 * u128::from(till.operator_bps)).sum();
+            let to_operators =
+                to_operators.map(|(till, through)| through.net.0 * u128::from(till.operator_bps)).sum();
             formula::shares_of_own(of(kind).0, of(kind).1, to_operators)
         });
         let inherited = RevenueKind::ALL.map(|kind| formula::shares_of_inherited(of(kind).0, of(kind).1));
@@ -277,7 +278,13 @@ impl Book {
     }
 
     /// Registers an asset without shares; they are born by [`Book::bear_units`].
-    pub(crate) fn register(&mut self, asset: AssetId, controller: Address, licences: &[LicenceId], edges: Vec<Edge>) {
+    pub(crate) fn register(
+        &mut self,
+        asset: AssetId,
+        controller: Address,
+        licences: &[LicenceId],
+        edges: Vec<Edge>,
+    ) {
         for licence in licences {
             let licence = self.licences.get_mut(licence).expect("checked when the edges were made");
             licence.derivations_used = licence.derivations_used.saturating_add(1);
@@ -321,7 +328,12 @@ impl Book {
     }
 
     /// Whether `from` holds all these units, an id that repeats counted together. Anyone may move no units of anything.
-    pub(crate) fn check_units(&self, from: Address, to: Address, units: &[(AssetId, u32)]) -> Result<(), TransferError> {
+    pub(crate) fn check_units(
+        &self,
+        from: Address,
+        to: Address,
+        units: &[(AssetId, u32)],
+    ) -> Result<(), TransferError> {
         let mut left: BTreeMap<AssetId, u32> = BTreeMap::new();
         for &(id, needed) in units.iter().filter(|(_, needed)| *needed > 0) {
             let asset = self.assets.get(&id).ok_or(TransferError::UnknownAsset { asset: id })?;
@@ -337,7 +349,13 @@ impl Book {
     }
 
     /// Writes a new licence and its serial.
-    pub(crate) fn sell(&mut self, id: AssetId, (terms, number): (TermsId, u64), holder: Address, expires_at_s: u64) -> LicenceId {
+    pub(crate) fn sell(
+        &mut self,
+        id: AssetId,
+        (terms, number): (TermsId, u64),
+        holder: Address,
+        expires_at_s: u64,
+    ) -> LicenceId {
         let asset = self.assets.get_mut(&id).expect("a licence is sold on a registered asset");
         asset.licences_sold += 1;
         let offer = asset.offers.entry(terms).or_default();
@@ -427,7 +445,10 @@ impl Book {
             return Err(CreditError::TooManyTokens { asset: id, token });
         }
         let fee = formula::protocol_fee(gross, self.fee);
-        let revenue = self.earnings.get(&(id, token)).map_or(Revenue::default(), |earnings| earnings.revenue[kind.index()]);
+        let revenue = self
+            .earnings
+            .get(&(id, token))
+            .map_or(Revenue::default(), |earnings| earnings.revenue[kind.index()]);
         if gross.0 > MAX_REVENUE || revenue.with_own(less(gross, fee)).is_none() {
             return Err(CreditError::RevenueAboveLimit { asset: id, token, kind });
         }
@@ -438,7 +459,14 @@ impl Book {
     }
 
     /// Credits own revenue that [`Book::fee_of_credit`] let through with this fee.
-    pub(crate) fn credit(&mut self, id: AssetId, token: Address, kind: RevenueKind, gross: Amount, fee: Amount) {
+    pub(crate) fn credit(
+        &mut self,
+        id: AssetId,
+        token: Address,
+        kind: RevenueKind,
+        gross: Amount,
+        fee: Amount,
+    ) {
         let earnings = self.take_in(id, token).expect("checked with the fee");
         let revenue = &mut earnings.revenue[kind.index()];
         *revenue = revenue.with_own(less(gross, fee)).expect("checked with the fee");
@@ -455,7 +483,8 @@ impl Book {
     /// Carries to all parents what they are owed of these kinds since the last flow.
     pub(crate) fn flow(&mut self, child: AssetId, token: Address, kinds: &[RevenueKind]) -> Flow {
         let mut flow = Flow::default();
-        let (Some(asset), Some(earnings)) = (self.assets.get(&child), self.earnings.get_mut(&(child, token))) else {
+        let (Some(asset), Some(earnings)) = (self.assets.get(&child), self.earnings.get_mut(&(child, token)))
+        else {
             return flow;
         };
         if asset.edges.is_empty() {
@@ -497,7 +526,9 @@ impl Book {
     /// What a holder would be paid.
     pub(crate) fn claimable(&self, id: AssetId, token: Address, holder: Address, now_s: u64) -> Amount {
         match (self.assets.get(&id), self.earnings.get(&(id, token))) {
-            (Some(asset), Some(earnings)) => less(earnings.earned(asset, holder, now_s), earnings.claimed(holder)),
+            (Some(asset), Some(earnings)) => {
+                less(earnings.earned(asset, holder, now_s), earnings.claimed(holder))
+            }
             _ => Amount::ZERO,
         }
     }
@@ -570,7 +601,12 @@ impl Book {
     }
 
     /// Ends the freeze of a frozen asset; returns what the claimant gets in each token.
-    pub(crate) fn rule(&mut self, id: AssetId, claimant: Option<Address>, now_s: u64) -> BTreeMap<Address, Amount> {
+    pub(crate) fn rule(
+        &mut self,
+        id: AssetId,
+        claimant: Option<Address>,
+        now_s: u64,
+    ) -> BTreeMap<Address, Amount> {
         let mut awarded = BTreeMap::new();
         let Some(asset) = self.assets.get_mut(&id) else { return awarded };
         if let Some(claimant) = claimant {

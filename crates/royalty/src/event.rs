@@ -61,7 +61,14 @@ pub enum LedgerEvent {
     /// `Shares.TransferSingle` or `TransferBatch`: ids and units. From the zero address when shares are born.
     SharesMoved { from: Address, to: Address, units: Vec<(AssetId, u32)> },
     /// `Royalties.Credited`. `source` is the payer, or the till that was swept.
-    Credited { asset: AssetId, token: Address, source: Address, kind: RevenueKind, gross: Amount, fee: Amount },
+    Credited {
+        asset: AssetId,
+        token: Address,
+        source: Address,
+        kind: RevenueKind,
+        gross: Amount,
+        fee: Amount,
+    },
     /// `Royalties.Swept`, right after the `Credited` of a sweep.
     Swept {
         asset: AssetId,

@@ -24,8 +24,8 @@ pub use lineage::{Derivation, Edge, LineageError, check_offered_rates, edges_of_
 pub use model::{MAX_FEE_BPS, Model, Operation, Payment};
 pub use paths::{MAX_PATHS, Path, PathEarning};
 pub use refusal::{
-    BuyError, CreditError, FreezeError, GrantError, LicenceError, OfferError, PayoutError, Refusal, RegisterError,
-    SettingsError, TransferError,
+    BuyError, CreditError, FreezeError, GrantError, LicenceError, OfferError, PayoutError, Refusal,
+    RegisterError, SettingsError, TransferError,
 };
 pub use report::{
     AwardRow, DivertedRow, EdgeRow, HolderRow, OperatorRow, Report, RevenueRow, SharesRow, TokenRow,

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use residual_primitives::{AssetId, Bps, MAX_EDGE_RATES_BPS, MAX_EDGES, Rates, Reach, RevenueKind, Rights, Terms};
+use residual_primitives::{
+    AssetId, Bps, MAX_EDGE_RATES_BPS, MAX_EDGES, Rates, Reach, RevenueKind, Rights, Terms,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{formula::EdgeRates, refusal::OfferError};
@@ -76,7 +78,8 @@ pub fn edges_of_child<'a>(
 ) -> Result<Vec<Edge>, LineageError> {
     let mut edges = BTreeMap::new();
     let mut owe = |parent, all, child| {
-        let edge = edges.entry(parent).or_insert(Edge { parent, all: Rates::default(), child: Rates::default() });
+        let edge =
+            edges.entry(parent).or_insert(Edge { parent, all: Rates::default(), child: Rates::default() });
         edge.all = edge.all.max(all);
         edge.child = edge.child.max(child);
     };
@@ -95,7 +98,10 @@ pub fn edges_of_child<'a>(
     }
     let edges: Vec<_> = edges.into_values().collect();
     for kind in RevenueKind::ALL {
-        let sum = edges.iter().map(|edge| u32::from(edge.all.of(kind).get()) + u32::from(edge.child.of(kind).get())).sum();
+        let sum = edges
+            .iter()
+            .map(|edge| u32::from(edge.all.of(kind).get()) + u32::from(edge.child.of(kind).get()))
+            .sum();
         if sum > u32::from(MAX_EDGE_RATES_BPS) {
             return Err(LineageError::RatesAboveLimit { kind, sum });
         }

@@ -18,8 +18,8 @@ use crate::{
     lineage::{self, Edge},
     paths::PathEarning,
     refusal::{
-        BuyError, CreditError, FreezeError, GrantError, LicenceError, OfferError, PayoutError, Refusal, RegisterError,
-        SettingsError, TransferError,
+        BuyError, CreditError, FreezeError, GrantError, LicenceError, OfferError, PayoutError, Refusal,
+        RegisterError, SettingsError, TransferError,
     },
     report::Report,
     snapshot::Snapshot,
@@ -157,7 +157,9 @@ impl Model {
             }
             Operation::TransferShares { to, units } => self.transfer_shares(now_s, caller, *to, units)?,
             Operation::FillTill { till, token, amount } => self.fill_till(*till, *token, *amount)?,
-            Operation::Pay { asset, kind, token, received } => self.credit(caller, *asset, *token, *kind, *received)?,
+            Operation::Pay { asset, kind, token, received } => {
+                self.credit(caller, *asset, *token, *kind, *received)?
+            }
             Operation::Sweep { till, token } => self.sweep(*till, *token)?,
             Operation::Flow { child, token, kinds } => self.flow(*child, *token, *kinds)?,
             Operation::Claim { asset, token, to } => self.claim(now_s, caller, *asset, *token, *to)?,
@@ -171,7 +173,9 @@ impl Model {
             Operation::Revoke { till } => self.revoke(caller, *till)?,
             Operation::Freeze { asset } => self.freeze(now_s, caller, *asset)?,
             Operation::Rule { asset, claimant } => self.rule(now_s, caller, *asset, *claimant)?,
-            Operation::ReleaseDiverted { parent, token, to } => self.release_diverted(caller, *parent, *token, *to)?,
+            Operation::ReleaseDiverted { parent, token, to } => {
+                self.release_diverted(caller, *parent, *token, *to)?
+            }
             Operation::SetFee { fee_bps } => self.set_fee(caller, *fee_bps)?,
             Operation::SetTreasury { treasury } => self.set_treasury(caller, *treasury)?,
             Operation::SetArbiter { arbiter } => self.set_arbiter(caller, *arbiter)?,
@@ -246,7 +250,9 @@ impl Model {
             return Err(RegisterError::ResaleAboveLimit { found: resale_bps });
         }
         let edges = self.book.edges_under(licences, now_s)?;
-        if let Some(&licence) = licences.iter().find(|licence| self.book.licences[*licence].holder != registrant) {
+        if let Some(&licence) =
+            licences.iter().find(|licence| self.book.licences[*licence].holder != registrant)
+        {
             return Err(RegisterError::NotLicensee { licence, account: registrant });
         }
         let mut offered = BTreeSet::new();
@@ -268,7 +274,8 @@ impl Model {
         }
 
         self.book.register(asset, registrant, licences, edges.clone());
-        let mut events = vec![LedgerEvent::Registered { asset, registrant, licences: licences.to_vec(), edges }];
+        let mut events =
+            vec![LedgerEvent::Registered { asset, registrant, licences: licences.to_vec(), edges }];
         for &terms_id in terms {
             events.push(self.make_offer(asset, terms_id));
         }
@@ -296,7 +303,8 @@ impl Model {
     }
 
     fn check_offer(&self, edges: &[Edge], id: TermsId) -> Result<(), OfferError> {
-        let DefinedTerms { terms, .. } = self.book.terms.get(&id).ok_or(OfferError::UnknownTerms { terms: id })?;
+        let DefinedTerms { terms, .. } =
+            self.book.terms.get(&id).ok_or(OfferError::UnknownTerms { terms: id })?;
         if terms.currency != Address::ZERO && self.book.listings.get(&terms.currency) != Some(&true) {
             return Err(OfferError::CurrencyNotListed { currency: terms.currency });
         }
@@ -356,7 +364,9 @@ impl Model {
                 return Err(BuyError::PriceAboveMax { price, max_price });
             }
             Payment::Approved { .. } => caller,
-            Payment::Signed { .. } if price == Amount::ZERO => return Err(BuyError::NothingToPay { terms: terms_id }),
+            Payment::Signed { .. } if price == Amount::ZERO => {
+                return Err(BuyError::NothingToPay { terms: terms_id });
+            }
             Payment::Signed { payer } => payer,
         };
         if recipient == Address::ZERO {
@@ -379,7 +389,13 @@ impl Model {
         Ok(events)
     }
 
-    fn renew(&mut self, now_s: u64, caller: Address, id: LicenceId, duration_s: u64) -> Outcome<LicenceError> {
+    fn renew(
+        &mut self,
+        now_s: u64,
+        caller: Address,
+        id: LicenceId,
+        duration_s: u64,
+    ) -> Outcome<LicenceError> {
         let licence = self.held_by(caller, id)?;
         let terms = &self.book.terms[&licence.terms].terms;
         if !terms.renewable {
@@ -409,7 +425,13 @@ impl Model {
         Ok(events)
     }
 
-    fn credit_price(&mut self, payer: Address, asset: AssetId, token: Address, price: Amount) -> Outcome<CreditError> {
+    fn credit_price(
+        &mut self,
+        payer: Address,
+        asset: AssetId,
+        token: Address,
+        price: Amount,
+    ) -> Outcome<CreditError> {
         if price == Amount::ZERO {
             return Ok(Vec::new());
         }
@@ -436,7 +458,13 @@ impl Model {
         Ok(vec![LedgerEvent::SubscriptionUpdate { licence: id, expires_at_s: now_s }])
     }
 
-    fn transfer_licence(&mut self, caller: Address, id: LicenceId, to: Address, eligible: bool) -> Outcome<LicenceError> {
+    fn transfer_licence(
+        &mut self,
+        caller: Address,
+        id: LicenceId,
+        to: Address,
+        eligible: bool,
+    ) -> Outcome<LicenceError> {
         let terms = &self.book.terms[&self.held_by(caller, id)?.terms].terms;
         if !terms.transferable {
             return Err(LicenceError::NotTransferable { licence: id });
@@ -503,7 +531,15 @@ impl Model {
         if let (true, Some(LedgerEvent::Credited { fee, .. })) = (granted, events.first()) {
             self.book.through_till(till, token, less(gross, *fee));
         }
-        events.push(LedgerEvent::Swept { asset, operator, till: address, token, kind, operator_bps, granted });
+        events.push(LedgerEvent::Swept {
+            asset,
+            operator,
+            till: address,
+            token,
+            kind,
+            operator_bps,
+            granted,
+        });
         Ok(events)
     }
 
@@ -511,7 +547,8 @@ impl Model {
         if kinds == 0 || kinds > 0b1111 {
             return Err(PayoutError::KindsNotValid { found: kinds });
         }
-        let kinds: Vec<_> = RevenueKind::ALL.into_iter().filter(|kind| kinds >> kind.index() & 1 == 1).collect();
+        let kinds: Vec<_> =
+            RevenueKind::ALL.into_iter().filter(|kind| kinds >> kind.index() & 1 == 1).collect();
         let flow = self.book.flow(child, token, &kinds);
         if flow.kinds.is_empty() {
             return Ok(Vec::new());
@@ -524,7 +561,14 @@ impl Model {
         Ok(events)
     }
 
-    fn claim(&mut self, now_s: u64, holder: Address, asset: AssetId, token: Address, to: Address) -> Outcome<PayoutError> {
+    fn claim(
+        &mut self,
+        now_s: u64,
+        holder: Address,
+        asset: AssetId,
+        token: Address,
+        to: Address,
+    ) -> Outcome<PayoutError> {
         check_recipient(to, self.book.claimable(asset, token, holder, now_s))?;
         let amount = self.book.claim(asset, token, holder, now_s);
         Ok(some(amount, LedgerEvent::Claimed { asset, token, holder, to, amount }))
@@ -534,11 +578,17 @@ impl Model {
         check_recipient(to, self.book.operator_claimable(till, token))?;
         let amount = self.book.claim_operator(till, token);
         let Till { asset, kind, operator, operator_bps } = till;
-        Ok(some(amount, LedgerEvent::OperatorClaimed { asset, token, operator, kind, operator_bps, to, amount }))
+        Ok(some(
+            amount,
+            LedgerEvent::OperatorClaimed { asset, token, operator, kind, operator_bps, to, amount },
+        ))
     }
 
     fn claim_award(&mut self, account: Address, token: Address, to: Address) -> Outcome<PayoutError> {
-        check_recipient(to, self.book.awards.get(&(account, token)).map_or(Amount::ZERO, |award| award.owed()))?;
+        check_recipient(
+            to,
+            self.book.awards.get(&(account, token)).map_or(Amount::ZERO, |award| award.owed()),
+        )?;
         let amount = self.book.claim_award(account, token);
         Ok(some(amount, LedgerEvent::AwardClaimed { account, token, to, amount }))
     }
@@ -581,19 +631,36 @@ impl Model {
         Ok(vec![LedgerEvent::Frozen { asset, until_s: self.book.freeze(asset, now_s) }])
     }
 
-    fn rule(&mut self, now_s: u64, caller: Address, asset: AssetId, claimant: Option<Address>) -> Outcome<FreezeError> {
+    fn rule(
+        &mut self,
+        now_s: u64,
+        caller: Address,
+        asset: AssetId,
+        claimant: Option<Address>,
+    ) -> Outcome<FreezeError> {
         self.check_arbiter(caller)?;
         self.book.check_rule(asset, now_s)?;
         let claimant = claimant.filter(|claimant| *claimant != Address::ZERO);
         let mut events = vec![LedgerEvent::Ruled { asset, claimant }];
         let awarded = self.book.rule(asset, claimant, now_s);
         events.extend(claimant.into_iter().flat_map(|claimant| {
-            awarded.iter().map(move |(&token, &amount)| LedgerEvent::Awarded { asset, token, claimant, amount })
+            awarded.iter().map(move |(&token, &amount)| LedgerEvent::Awarded {
+                asset,
+                token,
+                claimant,
+                amount,
+            })
         }));
         Ok(events)
     }
 
-    fn release_diverted(&mut self, caller: Address, parent: AssetId, token: Address, to: Address) -> Outcome<FreezeError> {
+    fn release_diverted(
+        &mut self,
+        caller: Address,
+        parent: AssetId,
+        token: Address,
+        to: Address,
+    ) -> Outcome<FreezeError> {
         self.check_arbiter(caller)?;
         if to == Address::ZERO {
             return Err(FreezeError::AddressZero);
@@ -634,10 +701,7 @@ impl Model {
 
 /// A fee within its limit.
 pub(crate) fn checked_fee(found: u16) -> Result<Bps, SettingsError> {
-    Bps::new(found)
-        .ok()
-        .filter(|fee| fee.get() <= MAX_FEE_BPS)
-        .ok_or(SettingsError::FeeAboveLimit { found })
+    Bps::new(found).ok().filter(|fee| fee.get() <= MAX_FEE_BPS).ok_or(SettingsError::FeeAboveLimit { found })
 }
 
 fn checked_account(account: Address) -> Result<Address, SettingsError> {

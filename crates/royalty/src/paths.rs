@@ -131,15 +131,21 @@ impl Trace {
     ) -> Vec<(Path, u128)> {
         let part = |amount: u128, rate: u128| U256::from(amount) * U256::from(rate);
         let (all, child_rate) = (u128::from(rates.all.get()), u128::from(rates.child.get()));
-        let mut weights = BTreeMap::from([((kind, Path::own(child)), part(revenue.own().0, all + child_rate))]);
+        let mut weights =
+            BTreeMap::from([((kind, Path::own(child)), part(revenue.own().0, all + child_rate))]);
         if child_rate > 0 {
-            weights.extend(of_kind(&self.inherited, kind).map(|(source, amount)| (source.clone(), part(*amount, child_rate))));
+            weights.extend(
+                of_kind(&self.inherited, kind)
+                    .map(|(source, amount)| (source.clone(), part(*amount, child_rate))),
+            );
         }
         let sent = self.sent.entry(parent).or_default();
         let now = apportion(owed.0, &weights, sent);
         let gained = now
             .iter()
-            .map(|(source, amount)| (source.1.extended(parent), amount - sent.get(source).copied().unwrap_or(0)))
+            .map(|(source, amount)| {
+                (source.1.extended(parent), amount - sent.get(source).copied().unwrap_or(0))
+            })
             .filter(|(_, gained)| *gained > 0)
             .collect();
         sent.extend(now);
@@ -147,7 +153,12 @@ impl Trace {
     }
 
     /// Takes in what flowed from `child`.
-    pub(crate) fn inherit(&mut self, (child, parent): (AssetId, AssetId), kind: RevenueKind, gained: Vec<(Path, u128)>) {
+    pub(crate) fn inherit(
+        &mut self,
+        (child, parent): (AssetId, AssetId),
+        kind: RevenueKind,
+        gained: Vec<(Path, u128)>,
+    ) {
         let mut known = of_kind(&self.inherited, kind).count();
         for (path, amount) in gained {
             let mut source = (kind, path);
@@ -164,7 +175,9 @@ impl Trace {
     fn divided(&self, asset: AssetId, shares: &SharesParts) -> Parts {
         let mut parts = Parts::new();
         for kind in RevenueKind::ALL {
-            let weights = of_kind(&self.inherited, kind).map(|(source, amount)| (source.clone(), U256::from(*amount))).collect();
+            let weights = of_kind(&self.inherited, kind)
+                .map(|(source, amount)| (source.clone(), U256::from(*amount)))
+                .collect();
             parts.extend(apportion(shares.inherited[kind.index()].0, &weights, &self.shares));
             parts.insert((kind, Path::own(asset)), shares.own[kind.index()].0);
         }
@@ -196,7 +209,14 @@ impl Trace {
     }
 
     /// Settles a holder who held `units` until now.
-    pub(crate) fn checkpoint(&mut self, asset: AssetId, shares: &SharesParts, frozen: bool, holder: Address, units: u32) {
+    pub(crate) fn checkpoint(
+        &mut self,
+        asset: AssetId,
+        shares: &SharesParts,
+        frozen: bool,
+        holder: Address,
+        units: u32,
+    ) {
         self.shares = self.divided(asset, shares);
         let open = self.open_to_holders(&self.shares, frozen);
         let trace = self.holders.entry(holder).or_default();
@@ -303,8 +323,11 @@ mod tests {
 
     #[test]
     fn the_unit_left_over_goes_to_the_largest_remainder_and_the_earlier_path_among_equals() {
-        let weights = |parts: [u64; 3]| parts.iter().enumerate().map(|(n, part)| (source(n), U256::from(*part))).collect();
-        let divided = |total, parts| apportion(total, &weights(parts), &Parts::new()).into_values().collect::<Vec<_>>();
+        let weights = |parts: [u64; 3]| {
+            parts.iter().enumerate().map(|(n, part)| (source(n), U256::from(*part))).collect()
+        };
+        let divided =
+            |total, parts| apportion(total, &weights(parts), &Parts::new()).into_values().collect::<Vec<_>>();
         assert_eq!(divided(10, [1, 1, 1]), [4, 3, 3]);
         assert_eq!(divided(10, [10, 10, 79]), [1, 1, 8]);
         assert_eq!(divided(2, [1, 2, 2]), [0, 1, 1]);

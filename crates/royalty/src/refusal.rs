@@ -2,7 +2,9 @@
 //!
 //! When several reasons hold at once, which one is named may differ from the contracts.
 
-use residual_primitives::{Address, Amount, AssetId, LicenceId, MAX_TOKENS, RevenueKind, SHARES_SUPPLY, TermsId};
+use residual_primitives::{
+    Address, Amount, AssetId, LicenceId, MAX_TOKENS, RevenueKind, SHARES_SUPPLY, TermsId,
+};
 
 use crate::lineage::LineageError;
 
@@ -30,7 +32,9 @@ pub enum CreditError {
         token: Address,
     },
     /// The payment or the asset's total would not fit.
-    #[error("asset {asset} takes at most 2^112 - 1 units of {token} as {kind} revenue, at once and in all: pay less")]
+    #[error(
+        "asset {asset} takes at most 2^112 - 1 units of {token} as {kind} revenue, at once and in all: pay less"
+    )]
     RevenueAboveLimit {
         /// The asset.
         asset: AssetId,
@@ -93,7 +97,9 @@ pub enum OfferError {
         currency: Address,
     },
     /// A rate that would cut the chain (PAY-9).
-    #[error("expected at least {least} of {kind} revenue for a right to derive, found {found}: the asset owes it to a parent")]
+    #[error(
+        "expected at least {least} of {kind} revenue for a right to derive, found {found}: the asset owes it to a parent"
+    )]
     RateBelowParents {
         /// The revenue kind.
         kind: RevenueKind,
@@ -114,7 +120,9 @@ pub enum RegisterError {
         asset: AssetId,
     },
     /// A licence named twice or out of order.
-    #[error("expected licence ids in strictly ascending order, found number {index} not above the one before it")]
+    #[error(
+        "expected licence ids in strictly ascending order, found number {index} not above the one before it"
+    )]
     LicencesNotAscending {
         /// Which, from 0.
         index: usize,
@@ -134,7 +142,9 @@ pub enum RegisterError {
         account: Address,
     },
     /// Too late (LIN-2).
-    #[error("licence {licence} expired at {expires_at_s} and serves no new derivation: renew it or buy another")]
+    #[error(
+        "licence {licence} expired at {expires_at_s} and serves no new derivation: renew it or buy another"
+    )]
     Expired {
         /// The licence.
         licence: LicenceId,
@@ -214,7 +224,9 @@ pub enum BuyError {
         supply_cap: u32,
     },
     /// Later than the ledger can write.
-    #[error("expected an expiry before 2^40 seconds, found {expires_at_s}: buy under terms of a shorter period")]
+    #[error(
+        "expected an expiry before 2^40 seconds, found {expires_at_s}: buy under terms of a shorter period"
+    )]
     ExpiryAboveLimit {
         /// What it would be.
         expires_at_s: u64,
@@ -463,7 +475,10 @@ pub enum SettingsError {
 /// Why an operation is refused. Nothing was changed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(transparent)]
-#[expect(missing_docs, reason = "each variant is the error of one group of operations, described at its type")]
+#[expect(
+    missing_docs,
+    reason = "each variant is the error of one group of operations, described at its type"
+)]
 pub enum Refusal {
     Credit(#[from] CreditError),
     Terms(#[from] residual_primitives::TermsError),

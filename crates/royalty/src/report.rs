@@ -252,7 +252,14 @@ impl Report {
             self.holders.push(HolderRow { holder, asset: id, token, units, earned, claimed, claimable });
             for ((kind, path), amount) in earnings.earned_by_path((id, asset), holder, now_s) {
                 if amount > 0 {
-                    self.paths.push(PathEarning { holder, asset: id, token, kind, path, amount: Amount(amount) });
+                    self.paths.push(PathEarning {
+                        holder,
+                        asset: id,
+                        token,
+                        kind,
+                        path,
+                        amount: Amount(amount),
+                    });
                 }
             }
         }

@@ -54,7 +54,8 @@ impl Snapshot {
                 all.flowed.insert((id, token, kind), before);
                 for edge in &asset.edges {
                     let owed = |revenue| formula::edge_owed(revenue, edge.of(kind));
-                    all.pending_flow.insert((id, edge.parent, token, kind), crate::book::less(owed(now), owed(before)));
+                    all.pending_flow
+                        .insert((id, edge.parent, token, kind), crate::book::less(owed(now), owed(before)));
                 }
             }
             all.shares_owed.insert((id, token), earnings.open(asset, now_s));

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use residual_primitives::{Amount, B256, Bps, RevenueKind};
-use residual_royalty::{Audit, AuditDifference, Entry, Finding, LedgerEvent, Operation, Report, Snapshot, Subject, audit};
+use residual_royalty::{
+    Audit, AuditDifference, Entry, Finding, LedgerEvent, Operation, Report, Snapshot, Subject, audit,
+};
 
 use crate::{naive, world::*};
 
@@ -78,7 +80,8 @@ fn other_kind(kind: &mut RevenueKind) {
 }
 
 fn nudge(amount: &mut Amount, how: u8, by: u128) {
-    *amount = Amount(if how.is_multiple_of(2) { amount.0.saturating_sub(by) } else { amount.0.saturating_add(by) });
+    *amount =
+        Amount(if how.is_multiple_of(2) { amount.0.saturating_sub(by) } else { amount.0.saturating_add(by) });
 }
 
 fn nudge_time(time_s: &mut u64, how: u8) {
@@ -112,7 +115,9 @@ fn alter(entry: &mut Entry, how: u8, by: u128) {
             _ => drop(licences.pop()),
         },
         LedgerEvent::SharesMoved { from, to, units } => match (field % 3, units.first_mut()) {
-            (0, Some((_, units))) => *units = units.saturating_add_signed(if how.is_multiple_of(2) { -1 } else { 1 }),
+            (0, Some((_, units))) => {
+                *units = units.saturating_add_signed(if how.is_multiple_of(2) { -1 } else { 1 })
+            }
             (1, _) => *to = person(4),
             _ => *from = person(3),
         },
@@ -147,7 +152,8 @@ fn alter(entry: &mut Entry, how: u8, by: u128) {
             0 => nudge(amount, how, by),
             _ => *holder = person(3),
         },
-        LedgerEvent::OperatorGranted { operator_bps, .. } | LedgerEvent::OperatorRevoked { operator_bps, .. } => {
+        LedgerEvent::OperatorGranted { operator_bps, .. }
+        | LedgerEvent::OperatorRevoked { operator_bps, .. } => {
             *operator_bps ^= 1;
         }
         LedgerEvent::Frozen { until_s, .. } => nudge_time(until_s, how),
@@ -243,11 +249,22 @@ fn aud_1_a_difference_names_asset_edge_block_and_transaction() {
     let difference = *audited(&history, world.now_s, &world.snapshot()).unwrap_err();
     let place = history[at].place;
     assert_eq!(difference.events_before, at as u64);
-    assert_eq!((difference.place, difference.asset, difference.edge), (Some(place), Some(asset_id(1)), Some(asset_id(0))));
+    assert_eq!(
+        (difference.place, difference.asset, difference.edge),
+        (Some(place), Some(asset_id(1)), Some(asset_id(0)))
+    );
     assert_eq!(difference.subject, Subject::Flow(RevenueKind::Inference));
-    assert_eq!((&difference.expected, &difference.found), (&Finding::Amount(Amount(195_000)), &Finding::Amount(Amount(195_001))));
+    assert_eq!(
+        (&difference.expected, &difference.found),
+        (&Finding::Amount(Amount(195_000)), &Finding::Amount(Amount(195_001)))
+    );
     let message = difference.to_string();
-    let wanted = [format!("block {}", place.block), place.transaction.to_string(), asset_id(1).to_string(), asset_id(0).to_string()];
+    let wanted = [
+        format!("block {}", place.block),
+        place.transaction.to_string(),
+        asset_id(1).to_string(),
+        asset_id(0).to_string(),
+    ];
     assert!(wanted.iter().all(|part| message.contains(part)), "{message}");
     assert!(message.ends_with("expected a flow of inference revenue: 195000, found 195001"), "{message}");
     assert!(serde_json::to_string(&difference).unwrap().contains("\"found\":\"195001\""));
@@ -278,9 +295,15 @@ fn aud_1_the_closing_balances_tell_what_no_event_does() {
     history.pop();
     assert!(audit(Audit::new(CONTRACTS, []), &history, world.now_s, None).is_ok());
     let difference = audited(&history, world.now_s, &closing).unwrap_err();
-    assert_eq!((difference.place, difference.asset, difference.token), (None, Some(asset_id(0)), Some(token(1))));
+    assert_eq!(
+        (difference.place, difference.asset, difference.token),
+        (None, Some(asset_id(0)), Some(token(1)))
+    );
     assert_eq!(difference.subject, Subject::Own(RevenueKind::Training));
-    assert_eq!((&difference.expected, &difference.found), (&Finding::Amount(Amount(0)), &Finding::Amount(Amount(76))));
+    assert_eq!(
+        (&difference.expected, &difference.found),
+        (&Finding::Amount(Amount(0)), &Finding::Amount(Amount(76)))
+    );
 }
 
 /// A registration may make its offers before it says that it is one.
@@ -288,7 +311,8 @@ fn aud_1_the_closing_balances_tell_what_no_event_does() {
 fn offers_at_birth_may_come_before_the_registration() {
     let world = small();
     let mut history = world.history.clone();
-    let registered = history.iter().position(|entry| matches!(entry.event, LedgerEvent::Registered { .. })).unwrap();
+    let registered =
+        history.iter().position(|entry| matches!(entry.event, LedgerEvent::Registered { .. })).unwrap();
     assert!(matches!(history[registered + 1].event, LedgerEvent::Offered { .. }));
     let event = history[registered].event.clone();
     history[registered].event = std::mem::replace(&mut history[registered + 1].event, event);

@@ -33,7 +33,10 @@ pub(crate) fn payments(history: &[Entry]) -> Option<(Vec<I256>, Vec<I256>)> {
         LedgerEvent::Claimed { asset, token, holder, amount, .. } => {
             let paid = sum(&past, |event| match event {
                 LedgerEvent::Claimed { asset: of, token: with, holder: who, amount, .. }
-                    if (of, with, who) == (asset, token, holder) => Some(amount.0),
+                    if (of, with, who) == (asset, token, holder) =>
+                {
+                    Some(amount.0)
+                }
                 _ => None,
             });
             Some((vec![earned(&past, *asset, *token, *holder) - paid], vec![int(amount.0)]))
@@ -41,8 +44,9 @@ pub(crate) fn payments(history: &[Entry]) -> Option<(Vec<I256>, Vec<I256>)> {
         LedgerEvent::OperatorClaimed { asset, token, operator, kind, operator_bps, amount, .. } => {
             let till = (*asset, *token, *kind, *operator, *operator_bps);
             let paid = sum(&past, |event| match event {
-                LedgerEvent::OperatorClaimed { asset, token, operator, kind, operator_bps, amount, .. }
-                    if (*asset, *token, *kind, *operator, *operator_bps) == till => Some(amount.0),
+                LedgerEvent::OperatorClaimed {
+                    asset, token, operator, kind, operator_bps, amount, ..
+                } if (*asset, *token, *kind, *operator, *operator_bps) == till => Some(amount.0),
                 _ => None,
             });
             let net = swept(&past).filter(|(of, _)| *of == till).fold(I256::ZERO, |sum, (_, net)| sum + net);
@@ -79,10 +83,15 @@ fn edges(past: &[&LedgerEvent], asset: AssetId) -> Vec<Edge> {
 fn own(past: &[&LedgerEvent], asset: AssetId, token: Address, kind: RevenueKind) -> I256 {
     let credited = |event: &LedgerEvent| match event {
         LedgerEvent::Credited { asset: to, token: with, kind: of, gross, fee, .. }
-            if (*to, *with, *of) == (asset, token, kind) => Some((gross.0, fee.0)),
+            if (*to, *with, *of) == (asset, token, kind) =>
+        {
+            Some((gross.0, fee.0))
+        }
         _ => None,
     };
-    past.iter().filter_map(|event| credited(event)).fold(I256::ZERO, |sum, (gross, fee)| sum + int(gross) - int(fee))
+    past.iter()
+        .filter_map(|event| credited(event))
+        .fold(I256::ZERO, |sum, (gross, fee)| sum + int(gross) - int(fee))
 }
 
 /// What earlier flows carried over one edge of `child`.
@@ -103,10 +112,14 @@ fn inherited(past: &[&LedgerEvent], parent: AssetId, token: Address, kind: Reven
         }
         _ => None,
     });
-    let flowed = children.fold(I256::ZERO, |sum, (child, place)| sum + carried(past, child, token, kind, place));
+    let flowed =
+        children.fold(I256::ZERO, |sum, (child, place)| sum + carried(past, child, token, kind, place));
     let diverted = sum(past, |event| match event {
         LedgerEvent::Diverted { parent: to, token: with, kind: of, amount, .. }
-            if (*to, *with, *of) == (parent, token, kind) => Some(amount.0),
+            if (*to, *with, *of) == (parent, token, kind) =>
+        {
+            Some(amount.0)
+        }
         _ => None,
     });
     flowed - diverted

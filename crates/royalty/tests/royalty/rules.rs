@@ -1,12 +1,14 @@
 //! The money rules as properties of drawn histories, and each rule's own examples.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use residual_primitives::{Address, Amount, AssetId, BPS_ONE, LicenceId, Rates, Reach, RevenueKind, Rights, U256};
+use residual_primitives::{
+    Address, Amount, AssetId, BPS_ONE, LicenceId, Rates, Reach, RevenueKind, Rights, U256,
+};
 use residual_royalty::{
-    BuyError, CreditError, FreezeError, GrantError, LedgerEvent, LineageError, MAX_REVENUE, OfferError, Operation, Payment,
-    Refusal, RegisterError, Till,
+    BuyError, CreditError, FreezeError, GrantError, LedgerEvent, LineageError, MAX_REVENUE, OfferError,
+    Operation, Payment, Refusal, RegisterError, Till,
 };
 
 use crate::world::*;
@@ -113,6 +115,8 @@ proptest! {
         first in prop::collection::vec(any::<(u8, u8, u8)>(), 0..40),
         second in prop::collection::vec(any::<(u8, u8, u8)>(), 0..40),
     ) {
+        // A parent that is full takes what comes first: with few tokens and sums none is.
+        let steps: Vec<_> = steps.into_iter().map(modest).collect();
         let mut world = played(&steps);
         world.now_s += 100 * DAY_S;
         let tills: Vec<_> = fills.iter().map(|((asset, kind, token_number), amount)| {
@@ -128,24 +132,20 @@ proptest! {
             for (what, one, other) in order {
                 let asset = world.assets[usize::from(*one) % world.assets.len()];
                 let (till, token, _) = tills[usize::from(*one) % tills.len()];
-                // A till of an asset that is full is refused in any order, and stays as it is.
-                drop(match what % 3 {
-                    0 => world.try_do(person(9), Operation::Sweep { till, token }),
-                    1 => world.try_do(person(9), Operation::Flow { child: asset, token, kinds: other % 15 + 1 }),
-                    _ => world.try_do(person(other % 6), Operation::Claim { asset, token, to: person(other % 6) }),
-                });
+                match what % 3 {
+                    0 => world.must(person(9), Operation::Sweep { till, token }),
+                    1 => world.must(person(9), Operation::Flow { child: asset, token, kinds: other % 15 + 1 }),
+                    _ => world.must(person(other % 6), Operation::Claim { asset, token, to: person(other % 6) }),
+                };
             }
             for (till, token, _) in &tills {
-                drop(world.try_do(person(9), Operation::Sweep { till: *till, token: *token }));
+                world.must(person(9), Operation::Sweep { till: *till, token: *token });
             }
             world.flow_all();
             let report = world.model.report(world.now_s);
             let earned: Vec<_> = report.holders.into_iter().map(|row| (row.asset, row.token, row.holder, row.earned)).collect();
             (report.revenue, report.edges, report.shares, earned)
         };
-        // A parent's four places for tokens go to whichever token flows first: the one thing that order decides.
-        let crowded = world.assets.iter().any(|asset| world.snapshot().revenue.keys().filter(|key| key.0 == *asset).map(|key| key.1).collect::<BTreeSet<_>>().len() > 2);
-        prop_assume!(!crowded);
         prop_assert_eq!(end(&first), end(&second));
     }
 
@@ -205,10 +205,20 @@ proptest! {
     }
 }
 
+/// The same step in one of two tokens and with less money.
+fn modest(mut step: Step) -> Step {
+    if let Step::Pay { token, amount, .. } | Step::Sweep { token, amount, .. } = &mut step {
+        (*token, *amount) = (*token % 2, *amount % (1 << 90) + 1);
+    }
+    step
+}
+
 /// Whether `asset` was derived under a licence on `parent`, rather than owing it through another.
 fn derived_under(world: &World, asset: AssetId, parent: AssetId) -> bool {
     world.history.iter().any(|entry| match &entry.event {
-        LedgerEvent::Registered { asset: id, licences, .. } => *id == asset && licences.iter().any(|id| id.asset() == parent),
+        LedgerEvent::Registered { asset: id, licences, .. } => {
+            *id == asset && licences.iter().any(|id| id.asset() == parent)
+        }
         _ => false,
     })
 }
@@ -239,7 +249,8 @@ fn a_diamond_pays_its_top_once_at_the_highest_rate() {
     assert_eq!(world.claimable(left, token(0), person(1)), 500);
     assert_eq!(world.claimable(bottom, token(0), person(3)), 8_000);
     let paths = world.model.earnings_by_path(world.now_s);
-    let of_top: Vec<_> = paths.iter().filter(|row| row.asset == top).map(|row| (row.path.assets(), row.amount.0)).collect();
+    let of_top: Vec<_> =
+        paths.iter().filter(|row| row.asset == top).map(|row| (row.path.assets(), row.amount.0)).collect();
     assert_eq!(of_top, [(&[bottom, top][..], 1_000)]);
 }
 
@@ -306,9 +317,13 @@ fn sixty_four_edges_and_no_more() {
     world.pay(child, LICENCE, token(0), MAX_REVENUE);
     world.flow_all();
     assert!(world.model.report(world.now_s).every_unit_is_accounted_for());
-    let steep_licences: Vec<_> = [0, 1].map(|parent| world.buy(person(1), asset_id(parent), steep).unwrap()).to_vec();
+    let steep_licences: Vec<_> =
+        [0, 1].map(|parent| world.buy(person(1), asset_id(parent), steep).unwrap()).to_vec();
     let refused = world.register(person(1), &steep_licences, &[]).unwrap_err();
-    assert_eq!(refused, RegisterError::Lineage(LineageError::RatesAboveLimit { kind: LICENCE, sum: 9_200 }).into());
+    assert_eq!(
+        refused,
+        RegisterError::Lineage(LineageError::RatesAboveLimit { kind: LICENCE, sum: 9_200 }).into()
+    );
 }
 
 /// LIN-2: no edge without a licence that gives the right, unexpired, with derivations left, held by the registrant.
@@ -325,13 +340,19 @@ fn lin_2_a_licence_must_give_the_right_to_derive() {
     let refused = |refusal: RegisterError| Refusal::from(refusal);
 
     let to_read = world.buy(person(1), parent, access).unwrap();
-    assert_eq!(world.register(person(1), &[to_read], &[]), Err(refused(RegisterError::NoRightToDerive { licence: to_read })));
+    assert_eq!(
+        world.register(person(1), &[to_read], &[]),
+        Err(refused(RegisterError::NoRightToDerive { licence: to_read }))
+    );
     assert_eq!(
         world.register(person(2), &[licence], &[]),
         Err(refused(RegisterError::NotLicensee { licence, account: person(2) }))
     );
     let forged = LicenceId::new(parent, 1, 99);
-    assert_eq!(world.register(person(1), &[forged], &[]), Err(refused(RegisterError::UnknownLicence { licence: forged })));
+    assert_eq!(
+        world.register(person(1), &[forged], &[]),
+        Err(refused(RegisterError::UnknownLicence { licence: forged }))
+    );
     assert_eq!(
         world.register(person(1), &[licence, licence], &[]),
         Err(refused(RegisterError::LicencesNotAscending { index: 1 }))
@@ -344,7 +365,10 @@ fn lin_2_a_licence_must_give_the_right_to_derive() {
     let other = world.buy(person(1), parent, once).unwrap();
     world.now_s += 30 * DAY_S;
     let expires_at_s = world.now_s;
-    assert_eq!(world.register(person(1), &[other], &[]), Err(refused(RegisterError::Expired { licence: other, expires_at_s })));
+    assert_eq!(
+        world.register(person(1), &[other], &[]),
+        Err(refused(RegisterError::Expired { licence: other, expires_at_s }))
+    );
     world.must(person(1), Operation::Renew { licence: other, duration_s: 30 * DAY_S });
     world.register(person(1), &[other], &[]).unwrap();
 }
@@ -377,7 +401,11 @@ fn pay_7_a_purchase_costs_the_price_and_no_more() {
         asset,
         terms,
         recipient: person(1),
-        payment: if payment { Payment::Signed { payer: person(1) } } else { Payment::Approved { max_price: Amount(max_price) } },
+        payment: if payment {
+            Payment::Signed { payer: person(1) }
+        } else {
+            Payment::Approved { max_price: Amount(max_price) }
+        },
         eligible: true,
     };
     let refused = world.try_do(person(1), buy(999, false)).unwrap_err();
@@ -397,7 +425,8 @@ fn pay_8_a_freeze_holds_only_later_revenue_of_the_shares() {
     let terms = world.define(derive_terms(1_000, Reach::All, 0));
     let parent = world.register(person(0), &[], &[terms]).unwrap();
     let child = world.derive(person(1), &[parent], terms);
-    let held = |world: &World, number| world.snapshot().held.get(&(child, token(number))).map_or(0, |held| held.0);
+    let held =
+        |world: &World, number| world.snapshot().held.get(&(child, token(number))).map_or(0, |held| held.0);
     world.pay(child, LICENCE, token(0), 100);
     world.must(ARBITER, Operation::Freeze { asset: child });
     world.pay(child, LICENCE, token(0), 1_000);
@@ -409,13 +438,17 @@ fn pay_8_a_freeze_holds_only_later_revenue_of_the_shares() {
     let till = Till { asset: child, kind: LICENCE, operator: person(8), operator_bps: 100 };
     let refused = world.try_do(person(1), Operation::Grant { till }).unwrap_err();
     assert_eq!(refused, GrantError::FrozenAsset { asset: child }.into());
-    let refused = world.try_do(person(1), Operation::Rule { asset: child, claimant: Some(person(1)) }).unwrap_err();
+    let refused =
+        world.try_do(person(1), Operation::Rule { asset: child, claimant: Some(person(1)) }).unwrap_err();
     assert_eq!(refused, FreezeError::OnlyArbiter { account: person(1) }.into());
 
     let mut ruled = world.clone();
     ruled.must(ARBITER, Operation::Rule { asset: child, claimant: Some(person(3)) });
     ruled.pay(child, LICENCE, token(0), 10);
-    assert_eq!((ruled.claimable(child, token(0), person(1)), ruled.snapshot().awards[&(person(3), token(0))].0), (99, 900));
+    assert_eq!(
+        (ruled.claimable(child, token(0), person(1)), ruled.snapshot().awards[&(person(3), token(0))].0),
+        (99, 900)
+    );
     ruled.must(person(3), Operation::ClaimAward { token: token(0), to: person(3) });
     assert!(ruled.model.report(ruled.now_s).every_unit_is_accounted_for());
 
@@ -424,7 +457,11 @@ fn pay_8_a_freeze_holds_only_later_revenue_of_the_shares() {
     world.now_s += 1;
     assert_eq!((held(&world, 0), world.claimable(child, token(0), person(1))), (0, 990));
     world.must(ARBITER, Operation::Freeze { asset: child });
-    assert_eq!((held(&world, 0), world.claimable(child, token(0), person(1))), (0, 990), "no money is held twice");
+    assert_eq!(
+        (held(&world, 0), world.claimable(child, token(0), person(1))),
+        (0, 990),
+        "no money is held twice"
+    );
 }
 
 /// PAY-9: an offer to derive that asks for less than the asset owes by reach CHILD is refused.
@@ -436,7 +473,10 @@ fn pay_9_an_empty_shell_cannot_cut_the_chain() {
     let parent = world.register(person(0), &[], &[fair]).unwrap();
     let licence = world.buy(person(1), parent, fair).unwrap();
     let refused = world.register(person(1), &[licence], &[cheap]).unwrap_err();
-    assert_eq!(refused, RegisterError::Offer(OfferError::RateBelowParents { kind: LICENCE, least: 1_000, found: 999 }).into());
+    assert_eq!(
+        refused,
+        RegisterError::Offer(OfferError::RateBelowParents { kind: LICENCE, least: 1_000, found: 999 }).into()
+    );
     let shell = world.register(person(1), &[licence], &[]).unwrap();
     let refused = world.try_do(person(1), Operation::Offer { asset: shell, terms: cheap }).unwrap_err();
     assert_eq!(refused, OfferError::RateBelowParents { kind: LICENCE, least: 1_000, found: 999 }.into());
@@ -454,7 +494,10 @@ fn a_full_parent_holds_up_nobody() {
     let child = world.derive(person(2), &[full, sibling], terms);
     (0..4).for_each(|number| world.pay(full, LICENCE, token(number), 5));
     world.pay(child, LICENCE, token(4), 1_000);
-    let refused = world.try_do(person(9), Operation::Pay { asset: full, kind: LICENCE, token: token(4), received: Amount(1) });
+    let refused = world.try_do(
+        person(9),
+        Operation::Pay { asset: full, kind: LICENCE, token: token(4), received: Amount(1) },
+    );
     assert_eq!(refused, Err(CreditError::TooManyTokens { asset: full, token: token(4) }.into()));
     world.flow_all();
     assert_eq!(world.claimable(sibling, token(4), person(1)), 100);
@@ -471,13 +514,17 @@ fn what_the_rules_do_not_allow_is_refused() {
     let mut world = started();
     let asset = world.assets[0];
     let before = world.snapshot();
-    let pay = |asset, token, received| Operation::Pay { asset, kind: LICENCE, token, received: Amount(received) };
+    let pay =
+        |asset, token, received| Operation::Pay { asset, kind: LICENCE, token, received: Amount(received) };
     let unknown = asset_id(77);
     for (operation, refusal) in [
         (pay(unknown, token(0), 1), CreditError::UnknownAsset { asset: unknown }),
         (pay(asset, token(5), 1), CreditError::TokenNeverListed { token: token(5) }),
         (pay(asset, token(0), 0), CreditError::NothingReceived { token: token(0) }),
-        (pay(asset, token(0), u128::MAX), CreditError::RevenueAboveLimit { asset, token: token(0), kind: LICENCE }),
+        (
+            pay(asset, token(0), u128::MAX),
+            CreditError::RevenueAboveLimit { asset, token: token(0), kind: LICENCE },
+        ),
     ] {
         assert_eq!(world.try_do(person(9), operation), Err(refusal.into()));
     }
@@ -491,7 +538,10 @@ fn what_the_rules_do_not_allow_is_refused() {
     for (holders, refusal) in [
         (&[(person(0), 999_999)][..], RegisterError::UnitsDoNotSum { found: 999_999 }),
         (&[], RegisterError::UnitsDoNotSum { found: 0 }),
-        (&[(person(0), u32::MAX), (person(1), u32::MAX)], RegisterError::UnitsDoNotSum { found: u64::from(u32::MAX) * 2 }),
+        (
+            &[(person(0), u32::MAX), (person(1), u32::MAX)],
+            RegisterError::UnitsDoNotSum { found: u64::from(u32::MAX) * 2 },
+        ),
         (&[(person(0), 1_000_000), (person(1), 0)], RegisterError::NoUnits { index: 1 }),
     ] {
         assert_eq!(world.try_do(person(0), register(holders)), Err(refusal.into()));

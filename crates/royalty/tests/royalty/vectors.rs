@@ -28,7 +28,11 @@ fn the_formula_sheet_meets_the_shared_vectors() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/test/vectors/formula.json");
     let vectors: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     for row in rows(&vectors, "fee") {
-        assert_eq!(formula::protocol_fee(amount(&row["gross"]), bps(&row["feeBps"])), amount(&row["fee"]), "{row}");
+        assert_eq!(
+            formula::protocol_fee(amount(&row["gross"]), bps(&row["feeBps"])),
+            amount(&row["fee"]),
+            "{row}"
+        );
     }
     for row in rows(&vectors, "edge") {
         let rates = EdgeRates { all: bps(&row["allBps"]), child: bps(&row["childBps"]) };
@@ -60,17 +64,15 @@ fn asset(row: &Value) {
 
     let child: u16 = edges.iter().map(|edge| edge.child.get()).sum();
     let all: u16 = edges.iter().map(|edge| edge.all.get()).sum();
-    assert_eq!((u64::from(all + child), u64::from(child)), (
-        row["ownRatesBps"].as_u64().unwrap(),
-        row["inheritedRatesBps"].as_u64().unwrap(),
-    ));
+    assert_eq!(
+        (u64::from(all + child), u64::from(child)),
+        (row["ownRatesBps"].as_u64().unwrap(), row["inheritedRatesBps"].as_u64().unwrap(),)
+    );
     let sums = EdgeRates { all: Bps::new(all).unwrap(), child: Bps::new(child).unwrap() };
     let to_operators = tills.iter().map(|(net, rate)| net.0 * u128::from(rate.get())).sum();
     assert_eq!(Amount(to_operators), amount(&row["toOperators"]));
-    let shares = [
-        formula::shares_of_own(revenue, sums, to_operators),
-        formula::shares_of_inherited(revenue, sums),
-    ];
+    let shares =
+        [formula::shares_of_own(revenue, sums, to_operators), formula::shares_of_inherited(revenue, sums)];
     let shares: Amount = shares.into_iter().sum();
     assert_eq!(shares, amount(&row["sharesOwed"]), "{row}");
 

@@ -88,7 +88,11 @@ impl World {
         world
     }
 
-    pub(crate) fn try_do(&mut self, caller: Address, operation: Operation) -> Result<Vec<LedgerEvent>, Refusal> {
+    pub(crate) fn try_do(
+        &mut self,
+        caller: Address,
+        operation: Operation,
+    ) -> Result<Vec<LedgerEvent>, Refusal> {
         let events = self.model.apply(self.now_s, caller, &operation)?;
         if !events.is_empty() {
             self.block += 1;
@@ -115,7 +119,12 @@ impl World {
     }
 
     /// Registers the next asset, all its shares one holder's.
-    pub(crate) fn register(&mut self, by: Address, licences: &[LicenceId], terms: &[TermsId]) -> Result<AssetId, Refusal> {
+    pub(crate) fn register(
+        &mut self,
+        by: Address,
+        licences: &[LicenceId],
+        terms: &[TermsId],
+    ) -> Result<AssetId, Refusal> {
         self.register_for(by, licences, terms, &[(by, 1_000_000)])
     }
 
@@ -201,28 +210,106 @@ fn with_token_moves(events: &[LedgerEvent]) -> Vec<LedgerEvent> {
 /// One drawn step. Numbers are taken modulo what there is when the step is played.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    Register { by: u8, licences: Vec<u8>, terms: Vec<u8>, split: u32 },
+    Register {
+        by: u8,
+        licences: Vec<u8>,
+        terms: Vec<u8>,
+        split: u32,
+    },
     /// Buys from each of these assets under one of its offers that lets derive, and registers a child of all.
-    Derive { by: u8, parents: Vec<(u8, u8)>, split: u32 },
-    Offer { asset: u8, terms: u8 },
-    Withdraw { asset: u8, terms: u8 },
-    Buy { by: u8, asset: u8, terms: u8 },
-    Renew { by: u8, licence: u8, periods: u8 },
-    Pay { asset: u8, kind: u8, token: u8, amount: u128 },
-    Sweep { asset: u8, kind: u8, token: u8, operator: u8, amount: u128 },
-    Flow { asset: u8, token: u8, kinds: u8 },
-    Claim { by: u8, asset: u8, token: u8 },
-    TransferShares { from: u8, to: u8, asset: u8, thousandths: u32 },
-    Grant { asset: u8, kind: u8, operator: u8 },
-    Revoke { asset: u8, kind: u8, operator: u8 },
-    ClaimOperator { asset: u8, kind: u8, token: u8, operator: u8 },
-    Freeze { asset: u8 },
-    Rule { asset: u8, claimant: Option<u8> },
-    ClaimAward { by: u8, token: u8 },
-    ReleaseDiverted { asset: u8, token: u8, to: u8 },
-    CollectFees { token: u8 },
-    SetFee { fee: u16 },
-    Wait { days: u8 },
+    Derive {
+        by: u8,
+        parents: Vec<(u8, u8)>,
+        split: u32,
+    },
+    Offer {
+        asset: u8,
+        terms: u8,
+    },
+    Withdraw {
+        asset: u8,
+        terms: u8,
+    },
+    Buy {
+        by: u8,
+        asset: u8,
+        terms: u8,
+    },
+    Renew {
+        by: u8,
+        licence: u8,
+        periods: u8,
+    },
+    Pay {
+        asset: u8,
+        kind: u8,
+        token: u8,
+        amount: u128,
+    },
+    Sweep {
+        asset: u8,
+        kind: u8,
+        token: u8,
+        operator: u8,
+        amount: u128,
+    },
+    Flow {
+        asset: u8,
+        token: u8,
+        kinds: u8,
+    },
+    Claim {
+        by: u8,
+        asset: u8,
+        token: u8,
+    },
+    TransferShares {
+        from: u8,
+        to: u8,
+        asset: u8,
+        thousandths: u32,
+    },
+    Grant {
+        asset: u8,
+        kind: u8,
+        operator: u8,
+    },
+    Revoke {
+        asset: u8,
+        kind: u8,
+        operator: u8,
+    },
+    ClaimOperator {
+        asset: u8,
+        kind: u8,
+        token: u8,
+        operator: u8,
+    },
+    Freeze {
+        asset: u8,
+    },
+    Rule {
+        asset: u8,
+        claimant: Option<u8>,
+    },
+    ClaimAward {
+        by: u8,
+        token: u8,
+    },
+    ReleaseDiverted {
+        asset: u8,
+        token: u8,
+        to: u8,
+    },
+    CollectFees {
+        token: u8,
+    },
+    SetFee {
+        fee: u16,
+    },
+    Wait {
+        days: u8,
+    },
 }
 
 /// From one unit to more than an asset can take.
@@ -287,7 +374,8 @@ pub(crate) fn started() -> World {
     (subscription.renewable, subscription.period_s, subscription.derivations) = (true, 30 * DAY_S, 2);
     let mut dear = derive_terms(1_500, Reach::Child, 1 << 80);
     dear.currency = token(1);
-    let terms = [derive_terms(800, Reach::All, 0), uneven, derive_terms(1_200, Reach::Child, 1), subscription, dear];
+    let terms =
+        [derive_terms(800, Reach::All, 0), uneven, derive_terms(1_200, Reach::Child, 1), subscription, dear];
     let terms: Vec<_> = terms.into_iter().map(|terms| world.define(terms)).collect();
     let holders = [(person(0), 500_000), (person(1), 333_333), (person(2), 166_667)];
     world.register_for(person(0), &[], &terms, &holders).unwrap();
@@ -298,7 +386,9 @@ pub(crate) fn started() -> World {
 fn operator_till(asset: AssetId, kind: RevenueKind, operator: u8) -> Till {
     match operator % 3 {
         0 => Till::own(asset, kind),
-        operator => Till { asset, kind, operator: person(6 + operator), operator_bps: 1_234 * u16::from(operator) },
+        operator => {
+            Till { asset, kind, operator: person(6 + operator), operator_bps: 1_234 * u16::from(operator) }
+        }
     }
 }
 
@@ -321,7 +411,8 @@ impl World {
                 let held = |id: &LicenceId| self.model.licence(*id).is_some_and(|(holder, _)| holder == by);
                 let mine: Vec<_> = self.licences.iter().copied().filter(held).collect();
                 let number = |pick: &u8| usize::from(*pick) % mine.len().max(1);
-                let mut licences: Vec<_> = licences.iter().filter_map(|pick| mine.get(number(pick)).copied()).collect();
+                let mut licences: Vec<_> =
+                    licences.iter().filter_map(|pick| mine.get(number(pick)).copied()).collect();
                 licences.dedup();
                 let terms: Vec<_> = terms.iter().map(|number| terms_of(*number)).collect();
                 self.play_registration(by, &licences, &terms, split);
@@ -329,10 +420,12 @@ impl World {
             }
             Step::Derive { by, ref parents, split } => {
                 let by = people(by);
-                let wanted: Vec<_> = parents.iter().map(|(parent, terms)| (asset_of(*parent), terms_of(*terms))).collect();
+                let wanted: Vec<_> =
+                    parents.iter().map(|(parent, terms)| (asset_of(*parent), terms_of(*terms))).collect();
                 let terms: Vec<_> = wanted.iter().map(|(_, terms)| *terms).collect();
                 // What one parent does not offer, the next one may.
-                let licences: Vec<_> = wanted.iter().filter_map(|(parent, terms)| self.buy(by, *parent, *terms).ok()).collect();
+                let licences: Vec<_> =
+                    wanted.iter().filter_map(|(parent, terms)| self.buy(by, *parent, *terms).ok()).collect();
                 self.play_registration(by, &licences, &terms, split);
                 return;
             }
@@ -343,7 +436,8 @@ impl World {
             Step::Sweep { asset, kind, token, operator, amount } => {
                 let till = operator_till(asset_of(asset), kind_of(kind), operator);
                 let token = token_of(token);
-                let filled = self.try_do(person(9), Operation::FillTill { till, token, amount: Amount(amount) });
+                let filled =
+                    self.try_do(person(9), Operation::FillTill { till, token, amount: Amount(amount) });
                 assert!(filled.is_ok_and(|events| events.is_empty()));
                 (person(9), Operation::Sweep { till, token })
             }
@@ -351,14 +445,19 @@ impl World {
                 self.now_s += u64::from(days) * DAY_S;
                 return;
             }
-            Step::Offer { asset, terms } => {
-                (self.controller(asset_of(asset)), Operation::Offer { asset: asset_of(asset), terms: terms_of(terms) })
-            }
-            Step::Withdraw { asset, terms } => {
-                (self.controller(asset_of(asset)), Operation::Withdraw { asset: asset_of(asset), terms: terms_of(terms) })
-            }
+            Step::Offer { asset, terms } => (
+                self.controller(asset_of(asset)),
+                Operation::Offer { asset: asset_of(asset), terms: terms_of(terms) },
+            ),
+            Step::Withdraw { asset, terms } => (
+                self.controller(asset_of(asset)),
+                Operation::Withdraw { asset: asset_of(asset), terms: terms_of(terms) },
+            ),
             Step::Renew { by, licence, periods } => {
-                let Some(&licence) = self.licences.get(usize::from(licence) % self.licences.len().max(1)) else { return };
+                let Some(&licence) = self.licences.get(usize::from(licence) % self.licences.len().max(1))
+                else {
+                    return;
+                };
                 (people(by), Operation::Renew { licence, duration_s: u64::from(periods) * 30 * DAY_S })
             }
             Step::Pay { asset, kind, token, amount } => {
@@ -370,7 +469,8 @@ impl World {
             }
             Step::Claim { by, asset, token } => {
                 let any = (asset_of(asset), token_of(token), people(by));
-                let claimable = one_of(&self.snapshot().claimable, asset).filter(|_| !token.is_multiple_of(4));
+                let claimable =
+                    one_of(&self.snapshot().claimable, asset).filter(|_| !token.is_multiple_of(4));
                 let (asset, token, by) = claimable.unwrap_or(any);
                 (by, Operation::Claim { asset, token, to: by })
             }
@@ -457,13 +557,33 @@ fn drawn_histories_reach_every_event_and_deep_lineages() {
             let event = serde_json::to_value(&entry.event).unwrap();
             event["event"].as_str().unwrap().to_owned()
         }));
-        edges = world.assets.iter().map(|asset| world.model.edges(*asset).len()).chain([edges]).max().unwrap();
+        edges =
+            world.assets.iter().map(|asset| world.model.edges(*asset).len()).chain([edges]).max().unwrap();
         by_child |= world.snapshot().flowed.values().any(|flowed| flowed.inherited() > Amount::ZERO);
     }
     let never: Vec<_> = [
-        "terms-defined", "offered", "withdrawn", "bought", "renewed", "registered", "shares-moved", "credited",
-        "swept", "flowed", "diverted", "diverted-released", "claimed", "operator-claimed", "award-claimed",
-        "fees-collected", "operator-granted", "operator-revoked", "frozen", "ruled", "awarded", "fee-set",
+        "terms-defined",
+        "offered",
+        "withdrawn",
+        "bought",
+        "renewed",
+        "registered",
+        "shares-moved",
+        "credited",
+        "swept",
+        "flowed",
+        "diverted",
+        "diverted-released",
+        "claimed",
+        "operator-claimed",
+        "award-claimed",
+        "fees-collected",
+        "operator-granted",
+        "operator-revoked",
+        "frozen",
+        "ruled",
+        "awarded",
+        "fee-set",
     ]
     .into_iter()
     .filter(|event| !seen.contains(*event))
