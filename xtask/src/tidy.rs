@@ -18,8 +18,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-ledger", 2),
     ("residual-local-ledger", 2),
     ("residual-content", 2),
+    ("residual-meter", 2),
     ("residual-client", 3),
     ("residual", 5),
+    ("residual-agreement", 5),
     ("xtask", 5),
 ];
 

@@ -9,7 +9,7 @@ mod rates;
 pub mod signed;
 mod terms;
 
-pub use alloy_primitives::{Address, B256, U256};
+pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use amount::{Amount, AmountError};
 pub use ids::{AssetId, IdError, LicenceId, TermsId};
 pub use rates::{BPS_ONE, Bps, Rates, RateError, Reach, RevenueKind};

@@ -1,0 +1,133 @@
+//! The audit: every credit recomputed from public events, then every balance compared with the ledger's own.
+
+use residual_ledger::{contracts::royalties::Royalties, contracts::shares::Shares};
+use residual_primitives::{Address, Amount, AssetId, RevenueKind, U256};
+use residual_royalty::{Audit, AuditDifference, Report, Revenue, Snapshot};
+use serde::Serialize;
+
+use crate::{Client, LedgerError};
+
+/// Why the audit did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Something is wrong with the history, and this is the first of it.
+    #[error(transparent)]
+    Difference(#[from] Box<AuditDifference>),
+    /// The sums do not add up, though every event does.
+    #[error("expected every recorded unit to be owed to somebody or a named remainder, found a token where it is not")]
+    NotAccounted,
+    /// The ledger cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What the audit found: a history in which every credit is right.
+#[derive(Debug, Clone, Serialize)]
+pub struct Audited {
+    /// Events read.
+    pub events: usize,
+    /// The last block read.
+    pub block: u64,
+    /// Balances compared with the ledger's own.
+    pub balances: usize,
+    /// The whole account.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+impl Client {
+    /// Recomputes every credit since the deployment, compares every balance with the ledger's own and sums them up.
+    ///
+    /// # Errors
+    /// The first difference (AUD-1), or that the ledger cannot be reached.
+    pub async fn audit(&self) -> Result<Audited, AuditError> {
+        let head = self.chain().head().await.map_err(LedgerError::from)?;
+        let entries = self.entries(head.number).await?;
+        let mut audit = Audit::new(self.contracts(), [self.currency().token]);
+        for entry in &entries {
+            audit = audit.read(entry)?;
+        }
+        let expected = audit.snapshot(head.timestamp_s);
+        let closing = self.closing(&expected).await?;
+        let balances = expected.revenue.len()
+            + expected.flowed.len()
+            + expected.pending_flow.len()
+            + expected.shares_owed.len()
+            + expected.held.len()
+            + expected.claimable.len()
+            + expected.operator_claimable.len()
+            + expected.awards.len()
+            + expected.diverted.len()
+            + expected.fees.len()
+            + expected.recorded.len()
+            + expected.units.len();
+        let report = audit.finish(head.timestamp_s, Some(&closing))?;
+        if !report.every_unit_is_accounted_for() {
+            return Err(AuditError::NotAccounted);
+        }
+        Ok(Audited { events: entries.len(), block: head.number, balances, report })
+    }
+
+    /// The ledger's own answer for every balance that the audit reckoned.
+    async fn closing(&self, expected: &Snapshot) -> Result<Snapshot, LedgerError> {
+        let royalties = self.suite().royalties;
+                let mut found = Snapshot::default();
+        let earned: std::collections::BTreeSet<(AssetId, Address)> =
+            expected.revenue.keys().map(|(asset, token, _)| (*asset, *token)).collect();
+        for (asset, token) in earned {
+            let (id, amount) = (asset.to_u256(), |number: U256| crate::narrow(number).map(Amount));
+            let revenue = self.call(royalties, &Royalties::revenueCall { assetId: id, token }).await?;
+            let flowed = self.call(royalties, &Royalties::flowedCall { assetId: id, token }).await?;
+            let pending = self.call(royalties, &Royalties::pendingFlowCall { childId: id, token }).await?;
+            for kind in RevenueKind::ALL {
+                let at = kind.index();
+                let both = |own, inherited| -> Result<Revenue, LedgerError> {
+                    Revenue::new(amount(own)?, amount(inherited)?).ok_or_else(|| LedgerError::unexpected("revenue above 112 bits"))
+                };
+                found.revenue.insert((asset, token, kind), both(revenue.own[at], revenue.inherited[at])?);
+                found.flowed.insert((asset, token, kind), both(flowed.own[at], flowed.inherited[at])?);
+                for (parent, owed) in pending.parents.iter().zip(&pending.amounts[at]) {
+                    found.pending_flow.insert((asset, crate::asset_id(*parent)?, token, kind), amount(*owed)?);
+                }
+            }
+            let owed = self.call(royalties, &Royalties::sharesOwedCall { assetId: id, token }).await?;
+            found.shares_owed.insert((asset, token), amount(owed)?);
+            let held = self.call(royalties, &Royalties::heldCall { assetId: id, token }).await?;
+            found.held.insert((asset, token), amount(held)?);
+        }
+        for &(asset, token, holder) in expected.claimable.keys() {
+            found.claimable.insert((asset, token, holder), self.claimable(asset, token, holder).await?);
+        }
+        for &(till, token) in expected.operator_claimable.keys() {
+            let call = Royalties::operatorClaimableCall {
+                assetId: till.asset.to_u256(),
+                kind: till.kind as u8,
+                operator: till.operator,
+                operatorBps: till.operator_bps,
+                token,
+            };
+            found.operator_claimable.insert((till, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
+        }
+        for &(account, token) in expected.awards.keys() {
+            let award = self.call(royalties, &Royalties::awardCall { account, token }).await?;
+            found.awards.insert((account, token), Amount(crate::narrow(award)?));
+        }
+        for &(parent, token) in expected.diverted.keys() {
+            let call = Royalties::divertedCall { parentId: parent.to_u256(), token };
+            found.diverted.insert((parent, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
+        }
+        for &token in expected.fees.keys() {
+            let fees = self.call(royalties, &Royalties::feesAccruedCall { token }).await?;
+            found.fees.insert(token, Amount(crate::narrow(fees)?));
+        }
+        for &token in expected.recorded.keys() {
+            found.recorded.insert(token, self.balance(royalties, token).await?);
+        }
+        for &(asset, account) in expected.units.keys() {
+            let units = self.call(self.suite().shares, &Shares::balanceOfCall { account, assetId: asset.to_u256() }).await?;
+            found.units.insert((asset, account), crate::narrow(units)?);
+        }
+        found.drop_zeros();
+        Ok(found)
+    }
+}

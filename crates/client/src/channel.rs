@@ -1,0 +1,389 @@
+//! Prepaid channels: open, top up, promise, close; and, for the gateway, redeem.
+
+use alloy_sol_types::SolValue;
+use residual_ledger::{
+    Account,
+    contracts::{
+        CANONICAL_CHANNELS, channels as bound, channels::Channels as ChannelsContract,
+        transfer_deposit_collector as collector,
+    },
+};
+use residual_meter::{
+    Channels, CommitError, Escrow, Meter, OpenChannelError, OpenMeterError, OpenPurseError, Purse, Rules, VoucherClaim,
+};
+use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, signed::ChannelConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{Client, HomeError, LedgerError, LicenseError};
+
+/// The withdraw delays that the contract takes, in seconds: 15 minutes to 30 days.
+const WITHDRAW_DELAYS_S: std::ops::RangeInclusive<u64> = 900..=2_592_000;
+
+/// The most channels that one gateway on this machine keeps open.
+const CHANNELS_MAX: usize = 100_000;
+
+/// Why a channel was not opened, topped up, closed or redeemed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// Outside what the contract takes.
+    #[error("expected a withdraw delay of 900 to 2592000 seconds, found {found}")]
+    WithdrawDelay {
+        /// What was asked for.
+        found: u64,
+    },
+    /// Not opened from this data directory.
+    #[error("expected a channel that was opened from this data directory, found none with id {channel}: `residual channel list` lists them")]
+    Unknown {
+        /// The id.
+        channel: B256,
+    },
+    /// All of it was promised.
+    #[error("nothing is left to take back from channel {channel}: {promised} of {balance} units were promised")]
+    NothingLeft {
+        /// The channel.
+        channel: B256,
+        /// Promised so far.
+        promised: Amount,
+        /// Deposited.
+        balance: Amount,
+    },
+    /// The payer's record cannot be used.
+    #[error(transparent)]
+    Purse(#[from] OpenPurseError),
+    /// The gateway's log cannot be used.
+    #[error(transparent)]
+    Meter(#[from] OpenMeterError),
+    /// The gateway's log failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The gateway does not serve such a channel.
+    #[error(transparent)]
+    Serve(#[from] OpenChannelError),
+    /// The money could not be deposited.
+    #[error(transparent)]
+    Deposit(#[from] LicenseError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The ledger refused or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// A channel that was opened from this data directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChannelRecord {
+    /// The asset that it pays.
+    pub asset: AssetId,
+    /// Its configuration, which the ledger keeps only the hash of.
+    pub config: ChannelConfig,
+}
+
+/// A channel and what is in it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChannelRow {
+    /// Its id.
+    pub channel: B256,
+    /// The asset that it pays.
+    pub asset: AssetId,
+    /// Who pays.
+    pub payer: Address,
+    /// Deposited, less withdrawn.
+    pub balance: Amount,
+    /// Claimed by the gateway.
+    pub claimed: Amount,
+    /// Asked back by the payer and not taken yet.
+    pub pending_withdrawal: Amount,
+}
+
+/// How far a closing is.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Closing {
+    /// The wish is on the ledger; the money comes when the command is repeated after that time.
+    Requested {
+        /// How much.
+        amount: Amount,
+        /// From when on, in UNIX seconds.
+        ready_at_s: u64,
+    },
+    /// The money is back.
+    Returned {
+        /// How much.
+        amount: Amount,
+    },
+}
+
+/// What redeeming brought.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Redeemed {
+    /// Channels whose vouchers were claimed.
+    pub channels: usize,
+    /// Transactions that claimed them.
+    pub batches: usize,
+    /// What was claimed, in the currency's smallest unit.
+    pub claimed: Amount,
+    /// What came into the asset's revenue.
+    pub swept: Amount,
+}
+
+fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
+    bound::IChannels::ChannelConfig {
+        payer: config.payer,
+        payerAuthorizer: config.payerAuthorizer,
+        receiver: config.receiver,
+        receiverAuthorizer: config.receiverAuthorizer,
+        token: config.token,
+        withdrawDelay: config.withdrawDelay,
+        salt: config.salt,
+    }
+}
+
+fn claim_on_ledger(claim: &VoucherClaim) -> bound::IChannels::VoucherClaim {
+    bound::IChannels::VoucherClaim {
+        voucher: bound::IChannels::Voucher {
+            channel: on_ledger(&claim.config),
+            maxClaimableAmount: claim.signed.max_claimable().0,
+        },
+        signature: claim.signed.signature.to_vec().into(),
+        totalClaimed: claim.total_claimed.0,
+    }
+}
+
+impl Client {
+    /// The channels' contract on this chain.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        Channels::new(self.chain().id(), CANONICAL_CHANNELS)
+    }
+
+    /// Opens a channel from the payer to the asset's inference till and deposits `amount` into it.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn open_channel(
+        &self,
+        payer: &Account,
+        asset: AssetId,
+        gateway: Address,
+        amount: Amount,
+        withdraw_delay_s: u64,
+    ) -> Result<ChannelRow, ChannelError> {
+        if !WITHDRAW_DELAYS_S.contains(&withdraw_delay_s) {
+            return Err(ChannelError::WithdrawDelay { found: withdraw_delay_s });
+        }
+        self.asset_row(asset).await?;
+        let delay = withdraw_delay_s.to_be_bytes();
+        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
+        let operation = self.operation(payer.address(), "open-channel", &parts)?;
+        let config = ChannelConfig {
+            payer: payer.address(),
+            payerAuthorizer: payer.address(),
+            receiver: self.till(asset, RevenueKind::Inference).await?,
+            receiverAuthorizer: gateway,
+            token: self.currency().token,
+            withdrawDelay: alloy_primitives::Uint::from(withdraw_delay_s),
+            // The intent of this very command: repeated after an interruption it names the same channel.
+            salt: operation.intent(),
+        };
+        let channel = self.channels().channel_id(&config);
+        // Before the money moves, since nobody finds a channel again without its configuration.
+        self.home().write(&format!("channels/{channel}.json"), &ChannelRecord { asset, config: config.clone() })?;
+        self.deposit(payer, &config, amount, operation).await?;
+        self.channel(channel).await
+    }
+
+    /// Deposits more into a channel.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn top_up(&self, payer: &Account, channel: B256, amount: Amount) -> Result<ChannelRow, ChannelError> {
+        let config = self.channel_record(channel)?.config;
+        let parts: [&[u8]; 2] = [channel.as_slice(), &amount.0.to_be_bytes()];
+        let operation = self.operation(payer.address(), "top-up", &parts)?;
+        self.deposit(payer, &config, amount, operation).await?;
+        self.channel(channel).await
+    }
+
+    async fn deposit(
+        &self,
+        payer: &Account,
+        config: &ChannelConfig,
+        amount: Amount,
+        mut operation: crate::operation::Operation<'_>,
+    ) -> Result<(), ChannelError> {
+        let collector_at = self.suite().transfer_collector;
+        if !operation.interrupted() {
+            self.allow(payer, config.token, collector_at, amount).await?;
+        }
+        let config = collector::IChannels::ChannelConfig::abi_decode(&on_ledger(config).abi_encode())
+            .map_err(|_| LedgerError::unexpected("the form of a channel's configuration"))?;
+        let call = collector::TransferDepositCollector::depositCall { config, amount: amount.0 };
+        operation.send(payer, collector_at, &call).await?;
+        Ok(())
+    }
+
+    fn channel_record(&self, channel: B256) -> Result<ChannelRecord, ChannelError> {
+        self.home().read(&format!("channels/{channel}.json"))?.ok_or(ChannelError::Unknown { channel })
+    }
+
+    /// One channel that was opened from this data directory.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn channel(&self, channel: B256) -> Result<ChannelRow, ChannelError> {
+        let record = self.channel_record(channel)?;
+        let escrow = self.escrow(channel).await?;
+        Ok(ChannelRow {
+            channel,
+            asset: record.asset,
+            payer: record.config.payer,
+            balance: escrow.balance,
+            claimed: escrow.total_claimed,
+            pending_withdrawal: escrow.pending_withdrawal,
+        })
+    }
+
+    /// All channels that were opened from this data directory.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn channel_rows(&self) -> Result<Vec<ChannelRow>, ChannelError> {
+        let mut rows = Vec::new();
+        for (_, record) in self.home().list::<ChannelRecord>("channels")? {
+            rows.push(self.channel(self.channels().channel_id(&record.config)).await?);
+        }
+        Ok(rows)
+    }
+
+    /// What the ledger has confirmed of a channel (CH-3).
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
+        let state =
+            self.call(CANONICAL_CHANNELS, &ChannelsContract::channelsCall { channelId: channel }).await?;
+        let pending = self.call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
+            .await?;
+        Ok(Escrow {
+            balance: Amount(state.balance),
+            total_claimed: Amount(state.totalClaimed),
+            pending_withdrawal: Amount(pending.amount),
+        })
+    }
+
+    /// The payer's end of a channel.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn purse(&self, channel: B256) -> Result<Purse, ChannelError> {
+        let config = self.channel_record(channel)?.config;
+        let escrow = self.escrow(channel).await?;
+        Ok(Purse::open(&self.home().dir("purses")?, self.channels(), config, escrow)?)
+    }
+
+    /// The gateway's end of all its channels. What this data directory knows of is opened and reconciled.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn meter(&self, gateway: Address, unclaimed_cap: Amount) -> Result<Meter, ChannelError> {
+        let rules = Rules {
+            receiver_authorizer: gateway,
+            unclaimed_caps: [(self.currency().token, unclaimed_cap)].into(),
+            min_withdraw_delay_s: *WITHDRAW_DELAYS_S.start(),
+            max_channels: CHANNELS_MAX,
+        };
+        let meter = Meter::open(&self.home().dir(&format!("meter/{gateway}"))?, self.channels(), rules)?;
+        for (_, record) in self.home().list::<ChannelRecord>("channels")? {
+            if record.config.receiverAuthorizer == gateway {
+                let escrow = self.escrow(self.channels().channel_id(&record.config)).await?;
+                meter.open_channel(&record.config, escrow)?;
+            }
+        }
+        Ok(meter)
+    }
+
+    /// Claims what the meter holds vouchers for, settles it into the asset's till and sweeps that.
+    ///
+    /// Repeating it after an interruption goes on where it stopped: a claim of what was claimed is a no-op (CH-1).
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn redeem(&self, gateway: &Account, meter: &Meter, asset: AssetId) -> Result<Redeemed, ChannelError> {
+        let till = self.till(asset, RevenueKind::Inference).await?;
+        let token = self.currency().token;
+        let mut redeemed = Redeemed::default();
+        for batch in meter.redeemable(Amount(1))? {
+            let batch: Vec<_> = batch.into_iter().filter(|claim| claim.config.receiver == till).collect();
+            if batch.is_empty() {
+                continue;
+            }
+            let call = ChannelsContract::claimCall { voucherClaims: batch.iter().map(claim_on_ledger).collect() };
+            self.send(gateway, CANONICAL_CHANNELS, &call).await?;
+            redeemed.batches += 1;
+            for claim in &batch {
+                redeemed.channels += 1;
+                redeemed.claimed = [redeemed.claimed, claim.raise].into_iter().sum();
+                // The channel is open here, since its vouchers came from here.
+                let _ = meter.claimed(self.channels().channel_id(&claim.config), claim.total_claimed);
+            }
+        }
+        let settled = self.call(CANONICAL_CHANNELS, &ChannelsContract::receiversCall { receiver: till, token })
+            .await?;
+        if settled.totalClaimed > settled.totalSettled {
+            self.send(gateway, CANONICAL_CHANNELS, &ChannelsContract::settleCall { receiver: till, token }).await?;
+        }
+        redeemed.swept = self.sweep(gateway, asset).await?;
+        Ok(redeemed)
+    }
+
+    /// Takes back what was never promised: the first call asks, one after the delay receives (CH-2).
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn close_channel(&self, payer: &Account, channel: B256) -> Result<Closing, ChannelError> {
+        let config = self.channel_record(channel)?.config;
+        let delay: u64 = config.withdrawDelay.to();
+        let pending = self.call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
+            .await?;
+        let asked_at: u64 = pending.initiatedAt.to();
+        if asked_at == 0 {
+            let (promised, balance) = {
+                let purse = self.purse(channel).await?;
+                (purse.promised(), self.escrow(channel).await?.balance)
+            };
+            let left = balance.checked_sub(promised).filter(|left| *left > Amount::ZERO);
+            let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
+            let call = ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };
+            self.send(payer, CANONICAL_CHANNELS, &call).await?;
+            return Ok(Closing::Requested { amount, ready_at_s: crate::now_s() + delay });
+        }
+        let ready_at_s = asked_at + delay;
+        if crate::now_s() < ready_at_s {
+            return Ok(Closing::Requested { amount: Amount(pending.amount), ready_at_s });
+        }
+        let call = ChannelsContract::finalizeWithdrawCall { config: on_ledger(&config) };
+        let receipt = self.send(payer, CANONICAL_CHANNELS, &call).await?;
+        let returned = receipt
+            .event::<ChannelsContract::WithdrawFinalized>(CANONICAL_CHANNELS)
+            .ok_or_else(|| LedgerError::unexpected("a withdrawal without its event"))?;
+        Ok(Closing::Returned { amount: Amount(returned.amount) })
+    }
+
+    /// What an ERC-2981 market would send on a sale of a licence at `sale_price`, and where.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn resale_royalty(
+        &self,
+        licence: residual_primitives::LicenceId,
+        sale_price: Amount,
+    ) -> Result<(Address, Amount), LedgerError> {
+        let call = residual_ledger::contracts::licences::Licences::royaltyInfoCall {
+            licenceId: licence.to_u256(),
+            salePrice: residual_primitives::U256::from(sale_price.0),
+        };
+        let royalty = self.call(self.suite().licences, &call).await?;
+        Ok((royalty._0, Amount(crate::narrow(royalty._1)?)))
+    }
+}

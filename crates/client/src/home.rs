@@ -1,0 +1,299 @@
+//! The data directory: what lies where, of which version, and how a record is written so that a crash leaves the old
+//! one or the new one.
+//!
+//! ```text
+//! residual-home     what this directory is, and its version
+//! deployment.json   where the contracts are (one ledger per directory)
+//! ledger/           the embedded ledger
+//! node.json         where a running node of this directory answers
+//! accounts/         encrypted keystores, NAME.json
+//! blocks/           sealed content
+//! keys/             the publisher's keys, one file an asset
+//! drafts/           publications begun: what repeating the command continues
+//! terms/            the texts of terms that were defined here
+//! channels/         the payer's ends of channels
+//! meter/            the receiver's log of vouchers
+//! ```
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The layout that this program reads and writes.
+pub const HOME_VERSION: u32 = 1;
+
+const MARK: &str = "residual-home";
+
+/// Records are small; a larger file is not one of ours.
+const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Why a data directory, or a record in it, cannot be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// There is none.
+    #[error("{} is not a data directory of Residual: make one with `residual init --data-dir {}`", path.display(), path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Something else is there.
+    #[error("{} is not empty and not a data directory of Residual: choose an empty or a new directory", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another program version made it.
+    #[error("{} is a data directory of version {found}, this program reads version {HOME_VERSION}: use the program that made it, or another directory", path.display())]
+    OtherVersion {
+        /// The directory.
+        path: PathBuf,
+        /// Its version as written.
+        found: String,
+    },
+    /// The file system refused.
+    #[error("{} cannot be {doing}: {source}", path.display())]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What was tried: `read`, `written`, `made`.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A record is not what this program wrote.
+    #[error("{} is damaged: {source}; restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record is far too large to be one.
+    #[error("{} is damaged: expected at most {RECORD_BYTES_MAX} bytes, found {found}; restore it from a backup", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        found: u64,
+    },
+}
+
+fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> HomeError {
+    let path = path.to_owned();
+    move |source| HomeError::Io { path, doing, source }
+}
+
+/// A data directory whose mark and version were checked.
+#[derive(Debug, Clone)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// Makes a data directory, or opens the one that is there.
+    ///
+    /// # Errors
+    /// When something else is there, or the file system refuses.
+    pub fn init(root: &Path) -> Result<Self, HomeError> {
+        match Self::open(root) {
+            Err(HomeError::Missing { .. }) => {}
+            other => return other,
+        }
+        make_private_dir(root)?;
+        let mut entries = fs::read_dir(root).map_err(failed(root, "read"))?;
+        if entries.next().is_some() {
+            return Err(HomeError::Foreign { path: root.to_owned() });
+        }
+        write_durably(&root.join(MARK), format!("{HOME_VERSION}\n").as_bytes())?;
+        Self::open(root)
+    }
+
+    /// Opens a data directory.
+    ///
+    /// # Errors
+    /// When there is none, it has another version, or it cannot be read.
+    pub fn open(root: &Path) -> Result<Self, HomeError> {
+        let mark = root.join(MARK);
+        match fs::read_to_string(&mark) {
+            Ok(found) if found.trim() == HOME_VERSION.to_string() => {
+                let root = root.canonicalize().map_err(failed(root, "read"))?;
+                Ok(Self { root })
+            }
+            Ok(found) => Err(HomeError::OtherVersion {
+                path: root.to_owned(),
+                found: found.trim().chars().take(40).collect(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(HomeError::Missing { path: root.to_owned() }),
+            Err(error) => Err(failed(&mark, "read")(error)),
+        }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A place in the directory, as the module's table names it.
+    #[must_use]
+    pub fn path(&self, place: &str) -> PathBuf {
+        self.root.join(place)
+    }
+
+    /// A subdirectory, made with access for its owner alone if need be.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn dir(&self, place: &str) -> Result<PathBuf, HomeError> {
+        let path = self.path(place);
+        make_private_dir(&path)?;
+        Ok(path)
+    }
+
+    /// Reads a record; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be read.
+    pub fn read<T: DeserializeOwned>(&self, place: &str) -> Result<Option<T>, HomeError> {
+        read_record(&self.path(place))
+    }
+
+    /// Writes a record: after a crash the old or the new one is there, whole.
+    ///
+    /// # Errors
+    /// When the disk is full or refuses; the old record stays then.
+    pub fn write<T: Serialize>(&self, place: &str, record: &T) -> Result<(), HomeError> {
+        let path = self.path(place);
+        if let Some(parent) = path.parent() {
+            make_private_dir(parent)?;
+        }
+        let mut text = serde_json::to_vec_pretty(record).map_err(|source| HomeError::Damaged { path: path.clone(), source })?;
+        text.push(b'\n');
+        write_durably(&path, &text)
+    }
+
+    /// Removes a record, if it is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove(&self, place: &str) -> Result<(), HomeError> {
+        let path = self.path(place);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path, "removed")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All records of a subdirectory, by the name of their file without its ending, in order.
+    ///
+    /// # Errors
+    /// When one is damaged or cannot be read.
+    pub fn list<T: DeserializeOwned>(&self, place: &str) -> Result<Vec<(String, T)>, HomeError> {
+        let dir = self.path(place);
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed(&dir, "read"))?,
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed(&dir, "read"))?.path();
+            let name = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+            if let (Some(name), true) = (name, path.extension().is_some_and(|ending| ending == "json"))
+                && let Some(record) = read_record(&path)?
+            {
+                records.push((name, record));
+            }
+        }
+        records.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(records)
+    }
+}
+
+fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, HomeError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path, "read")(error)),
+        Ok(found) if found.len() > RECORD_BYTES_MAX => {
+            return Err(HomeError::TooLarge { path: path.to_owned(), found: found.len() });
+        }
+        Ok(_) => {}
+    }
+    let text = fs::read(path).map_err(failed(path, "read"))?;
+    serde_json::from_slice(&text).map(Some).map_err(|source| HomeError::Damaged { path: path.to_owned(), source })
+}
+
+fn make_private_dir(path: &Path) -> Result<(), HomeError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(failed(path, "made"))
+}
+
+/// Writes beside the place, makes it durable, and moves it there.
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let draft = parent.join(format!(
+        ".{}.{}.draft",
+        path.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
+        std::process::id()
+    ));
+    let write = || -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(|error| {
+        // The draft is of no use; what matters is why it could not be written.
+        let _ = fs::remove_file(&draft);
+        failed(path, "written")(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_another_kind_or_version_is_refused_unchanged() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("notes.txt"), "mine").unwrap();
+        assert!(matches!(Home::open(temp.path()), Err(HomeError::Missing { .. })));
+        assert!(matches!(Home::init(temp.path()), Err(HomeError::Foreign { .. })));
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+
+        let fresh = temp.path().join("home");
+        Home::init(&fresh).unwrap();
+        Home::init(&fresh).expect("an existing one is opened");
+        fs::write(fresh.join(MARK), "9\n").unwrap();
+        let error = Home::init(&fresh).unwrap_err().to_string();
+        assert!(error.contains("version 9") && error.contains("reads version 1"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_record_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::init(&temp.path().join("home")).unwrap();
+        home.write("channels/a.json", &[1, 2, 3]).unwrap();
+        assert_eq!(home.read::<Vec<u32>>("channels/a.json").unwrap(), Some(vec![1, 2, 3]));
+        assert_eq!(home.list::<Vec<u32>>("channels").unwrap(), vec![("a".to_owned(), vec![1, 2, 3])]);
+        fs::write(home.path("channels/a.json"), "[1, 2").unwrap();
+        let error = home.read::<Vec<u32>>("channels/a.json").unwrap_err();
+        assert!(matches!(error, HomeError::Damaged { .. }) && error.to_string().contains("a.json"), "{error}");
+        home.remove("channels/a.json").unwrap();
+        home.remove("channels/a.json").expect("removing what is gone is no error");
+        assert_eq!(home.read::<Vec<u32>>("channels/a.json").unwrap(), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! What a person does: publish, license, get, derive, pay, collect, audit. One call each.
+//!
+//! Owns: the data directory, the order of steps, and that a command which was interrupted is resumed by repeating it.
+//! Refuses: rules of money (the contracts' and `royalty`'s), JSON-RPC (`ledger`'s), sealing (`content`'s), and
+//! everything that a terminal or a page looks like.
+
+mod audit;
+mod channel;
+mod get;
+mod history;
+mod home;
+mod license;
+mod node;
+mod operation;
+mod people;
+mod publish;
+mod revenue;
+mod shares;
+mod show;
+
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use alloy_sol_types::{SolCall, SolEvent};
+use residual_content::{DirectoryStore, Keyring, KeyringError, KeyringSecret, StoreError};
+use residual_ledger::{
+    Account, CallError, Chain, JournalError, Log, LogError, LogQuery, Receipt, RpcError, Sender, TransactError,
+    Transaction,
+    contracts::{royalties::Royalties, test_usd::TestUSD},
+    deploy::Deployment,
+};
+use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, U256};
+use residual_royalty::{Contracts, Entry};
+use sha2::{Digest, Sha256};
+
+pub use audit::{AuditError, Audited};
+pub use channel::{ChannelError, ChannelRecord, ChannelRow, Closing, Redeemed};
+pub use get::{GetError, Got};
+pub use home::{HOME_VERSION, Home, HomeError};
+pub use license::{BoughtLicence, LicenseError, TermsRow};
+pub use node::{ClientError, Place};
+pub use people::{AccountError, AccountRow, DEVELOPMENT_ACCOUNTS};
+pub use publish::{Publication, PublishError, PublishedAsset};
+pub use residual_content::{Existing, Profile, Progress};
+pub use residual_ledger::{Account as Person, keystore::Password};
+pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse};
+pub use residual_royalty::{Finding, PathEarning, Report, TokenRow};
+pub use revenue::{ClaimRow, Collected, Paid};
+pub use shares::{TransferError, Transferred};
+pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow};
+
+/// Why the ledger did not do, or did not say, what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// No such asset.
+    #[error("expected an asset that is registered on this ledger, found none with id {asset}")]
+    UnknownAsset {
+        /// The id.
+        asset: AssetId,
+    },
+    /// No such licence.
+    #[error("expected a licence that was bought on this ledger, found none with id {licence}")]
+    UnknownLicence {
+        /// The id.
+        licence: LicenceId,
+    },
+    /// No such version.
+    #[error("expected a version of {asset} that was published, found no version {version}")]
+    UnknownVersion {
+        /// The asset.
+        asset: AssetId,
+        /// The version.
+        version: u32,
+    },
+    /// A view did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A transaction was not carried out.
+    #[error(transparent)]
+    Transact(#[from] TransactError),
+    /// The node did not answer.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// The logs could not be read.
+    #[error(transparent)]
+    Logs(#[from] LogError),
+    /// The journal of transactions cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The contracts there are not ours, or the node does not tell the truth.
+    #[error("expected an answer of Residual's contracts, found {what} that they never give; is this the right ledger?")]
+    Unexpected {
+        /// What it was.
+        what: &'static str,
+    },
+}
+
+impl LedgerError {
+    pub(crate) fn unexpected(what: &'static str) -> Self {
+        Self::Unexpected { what }
+    }
+
+    /// Whether the rules of the ledger say no, and not that it cannot be reached.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(CallError::Reverted { .. })
+                | Self::Transact(
+                    TransactError::Reverted { .. }
+                        | TransactError::RevertedInBlock { .. }
+                        | TransactError::InsufficientFunds { .. }
+                )
+        )
+    }
+
+    /// Whether a view refused with the contracts' error of this name.
+    pub(crate) fn reverted_with(&self, name: &str) -> bool {
+        matches!(self, Self::Call(CallError::Reverted { revert, .. }) if revert.name() == name)
+    }
+}
+
+/// The token that prices are said in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Currency {
+    /// Its contract.
+    pub token: Address,
+    /// Its symbol.
+    pub symbol: String,
+    /// How many places it has after the point.
+    pub decimals: u8,
+}
+
+impl Currency {
+    /// An amount with its symbol: `12.5 TestUSD`.
+    #[must_use]
+    pub fn show(&self, amount: Amount) -> String {
+        format!("{} {}", amount.to_tokens(self.decimals), self.symbol)
+    }
+}
+
+/// Where the contracts are.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// Registration, versions, lineage.
+    pub assets: Address,
+    /// Shares.
+    pub shares: Address,
+    /// Terms and licences.
+    pub licences: Address,
+    /// Revenue accounting.
+    pub royalties: Address,
+    /// Takes deposits into channels by allowance.
+    pub transfer_collector: Address,
+    /// What every till is a proxy of.
+    pub till_implementation: Address,
+    /// All of them, with what lies there.
+    pub deployment: Deployment,
+}
+
+/// A person's connection to one marketplace: a data directory and the ledger that belongs to it.
+pub struct Client {
+    home: Home,
+    chain: Chain,
+    suite: Suite,
+    currency: Currency,
+    node: Option<residual_local_ledger::LocalLedger>,
+    keyring_secret: KeyringSecret,
+    senders: std::sync::Mutex<std::collections::BTreeMap<Address, Sender>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("home", &self.home).field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// The data directory.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The connection to the ledger.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Where the contracts are.
+    #[must_use]
+    pub fn suite(&self) -> &Suite {
+        &self.suite
+    }
+
+    /// The token that prices are said in.
+    #[must_use]
+    pub fn currency(&self) -> &Currency {
+        &self.currency
+    }
+
+    /// What the audit must know of the contracts.
+    pub(crate) fn contracts(&self) -> Contracts {
+        Contracts { royalties: self.suite.royalties, till_implementation: self.suite.till_implementation }
+    }
+
+    pub(crate) fn store(&self) -> Result<DirectoryStore, StoreError> {
+        DirectoryStore::open(self.home.path("blocks"))
+    }
+
+    pub(crate) fn keyring(&self) -> Result<Keyring, KeyringError> {
+        Keyring::open(self.home.path("keys"), self.keyring_secret.clone())
+    }
+
+    /// One sender for each account: it owns the account's nonces.
+    pub(crate) fn sender(&self, account: &Account) -> Result<Sender, LedgerError> {
+        let mut senders = self.senders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(sender) = senders.get(&account.address()) {
+            return Ok(sender.clone());
+        }
+        let sender = self.chain.journaled_sender(account.clone(), &self.home.dir("journal")?)?;
+        senders.insert(account.address(), sender.clone());
+        Ok(sender)
+    }
+
+    /// Calls a view.
+    pub(crate) async fn call<C: SolCall>(&self, contract: Address, call: &C) -> Result<C::Return, LedgerError> {
+        Ok(self.chain.call(contract, call).await?)
+    }
+
+    /// Sends what may be sent twice without harm.
+    pub(crate) async fn send<C: SolCall>(
+        &self,
+        account: &Account,
+        contract: Address,
+        call: &C,
+    ) -> Result<Receipt, LedgerError> {
+        Ok(self.sender(account)?.send(&Transaction::call(contract, call)).await?)
+    }
+
+    /// Lets `spender` take `amount` from the account, if it may not yet.
+    pub(crate) async fn approve(
+        &self,
+        account: &Account,
+        token: Address,
+        spender: Address,
+        amount: Amount,
+    ) -> Result<(), LedgerError> {
+        let owner = account.address();
+        let allowed: U256 = self.call(token, &TestUSD::allowanceCall { owner, spender }).await?;
+        let value = U256::from(amount.0);
+        if allowed < value {
+            self.send(account, token, &TestUSD::approveCall { spender, value }).await?;
+        }
+        Ok(())
+    }
+
+    /// What an account holds of a token.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn balance(&self, account: Address, token: Address) -> Result<Amount, LedgerError> {
+        Ok(Amount(narrow(self.call(token, &TestUSD::balanceOfCall { account }).await?)?))
+    }
+
+    /// The tokens in which an asset earned.
+    pub(crate) async fn tokens_of(&self, asset: AssetId) -> Result<Vec<Address>, LedgerError> {
+        self.asset_row(asset).await?;
+        Ok(self.call(self.suite.royalties, &Royalties::tokensOfCall { assetId: asset.to_u256() }).await?)
+    }
+
+    /// All logs of some contracts since they were deployed.
+    pub(crate) async fn logs(&self, query: LogQuery) -> Result<Vec<Log>, LedgerError> {
+        let head = self.chain.head().await?.number;
+        Ok(self.chain.logs(&query, self.suite.deployment.block.number, head).await?)
+    }
+
+    /// All that the audit reads, up to a block.
+    pub(crate) async fn entries(&self, to_block: u64) -> Result<Vec<Entry>, LedgerError> {
+        let deployment = &self.suite.deployment;
+        let query = LogQuery::of(deployment.core().into_iter().chain([self.currency.token]));
+        history::entries(deployment, &self.chain.logs(&query, deployment.block.number, to_block).await?)
+    }
+
+    /// Closes the embedded ledger, if this client opened it.
+    pub async fn close(self) {
+        if let Some(node) = self.node {
+            // Whoever attached by it would only find a dead address.
+            let _ = self.home.remove(node::NODE);
+            node.shutdown().await;
+        }
+    }
+}
+
+/// Now, in UNIX seconds.
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// The digest that a request is known by: sha2-256.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> B256 {
+    B256::new(Sha256::digest(bytes).into())
+}
+
+/// A number of the ledger in a narrower type, in which an honest contract's numbers fit.
+pub(crate) fn narrow<T: TryFrom<U256>>(number: U256) -> Result<T, LedgerError> {
+    T::try_from(number).map_err(|_| LedgerError::unexpected("a number out of range"))
+}
+
+pub(crate) fn asset_id(number: U256) -> Result<AssetId, LedgerError> {
+    AssetId::try_from(number).map_err(|_| LedgerError::unexpected("an asset id out of range"))
+}
+
+pub(crate) fn decode<E: SolEvent>(log: &Log) -> Option<E> {
+    E::decode_log_data(log.data()).ok()
+}

@@ -1,0 +1,241 @@
+//! Licences: offering terms, buying under them, renewing.
+
+use residual_ledger::{Account, contracts::licences::Licences};
+use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, Rights, TermsId, U256};
+use serde::Serialize;
+
+use crate::{Client, HomeError, LedgerError};
+
+/// Why no licence was bought or renewed. Nothing was paid.
+#[derive(Debug, thiserror::Error)]
+pub enum LicenseError {
+    /// Nobody defined these terms.
+    #[error("expected terms that are defined on this ledger, found none with id {terms}")]
+    UnknownTerms {
+        /// The id.
+        terms: TermsId,
+    },
+    /// The asset is not offered under them.
+    #[error("expected {asset} to be offered under {terms}, found no such offer: `residual show {asset}` lists the offers")]
+    NotOffered {
+        /// The asset.
+        asset: AssetId,
+        /// The terms.
+        terms: TermsId,
+    },
+    /// It costs more than the buyer agreed to.
+    #[error("expected a price of at most {max_price} units, found {price}: agree to it with --max-price")]
+    PriceAboveMax {
+        /// What it costs.
+        price: Amount,
+        /// What was agreed to.
+        max_price: Amount,
+    },
+    /// The buyer has too little.
+    #[error("expected {needed} units of {currency} on {account}, found {found}: fund the account")]
+    InsufficientFunds {
+        /// The buyer.
+        account: Address,
+        /// The token.
+        currency: Address,
+        /// What it takes.
+        needed: Amount,
+        /// What is there.
+        found: Amount,
+    },
+    /// It lasts for ever.
+    #[error("licence {licence} cannot be renewed: its terms are not renewable")]
+    NotRenewable {
+        /// Which.
+        licence: LicenceId,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The ledger refused or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// A licence just bought or renewed.
+#[derive(Debug, Clone, Serialize)]
+pub struct BoughtLicence {
+    /// The licence.
+    pub licence: LicenceId,
+    /// Its asset.
+    pub asset: AssetId,
+    /// Its terms.
+    pub terms: TermsId,
+    /// Who holds it.
+    pub holder: Address,
+    /// What was paid.
+    pub price: Amount,
+    /// When it ends; none for a perpetual one.
+    pub expires_at_s: Option<u64>,
+    /// The transaction.
+    pub transaction: B256,
+}
+
+/// What the ledger keeps of terms.
+#[derive(Debug, Clone, Serialize)]
+pub struct TermsRow {
+    /// Their running number.
+    pub number: u64,
+    /// What they allow.
+    pub rights: Rights,
+    /// The token of the price.
+    pub currency: Address,
+    /// The price.
+    pub price: Amount,
+    /// Seconds that a licence lasts; 0 = perpetual.
+    pub period_s: u64,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// Whether every version until expiry is granted, or the one current at purchase.
+    pub all_versions: bool,
+}
+
+impl Client {
+    /// Terms as the ledger keeps them; none when nobody defined them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn terms_row(&self, id: TermsId) -> Result<Option<TermsRow>, LedgerError> {
+        let call = Licences::termsSummaryCall { termsId: id.0 };
+        let row = match self.call(self.suite().licences, &call).await {
+            Ok(row) => row,
+            Err(error) if error.reverted_with("UnknownTerms") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(TermsRow {
+            number: crate::narrow(row.number)?,
+            rights: Rights::from_bits(row.rights).map_err(|_| LedgerError::unexpected("rights of terms"))?,
+            currency: row.currency,
+            price: Amount(crate::narrow(row.price)?),
+            period_s: row.period.to(),
+            renewable: row.renewable,
+            all_versions: row.allVersions,
+        }))
+    }
+
+    /// Offers terms on an asset that the account controls. An offer that stands is left as it is.
+    ///
+    /// # Errors
+    /// When the ledger refuses or cannot be reached.
+    pub async fn offer(&self, controller: &Account, asset: AssetId, terms: TermsId) -> Result<(), LedgerError> {
+        if !self.is_offered(asset, terms).await? {
+            let call = Licences::offerCall { assetId: asset.to_u256(), termsId: terms.0 };
+            self.send(controller, self.suite().licences, &call).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes an offer back.
+    ///
+    /// # Errors
+    /// When the ledger refuses or cannot be reached.
+    pub async fn withdraw_offer(&self, controller: &Account, asset: AssetId, terms: TermsId) -> Result<(), LedgerError> {
+        let call = Licences::withdrawCall { assetId: asset.to_u256(), termsId: terms.0 };
+        self.send(controller, self.suite().licences, &call).await?;
+        Ok(())
+    }
+
+    async fn is_offered(&self, asset: AssetId, terms: TermsId) -> Result<bool, LedgerError> {
+        let call = Licences::offerOfCall { assetId: asset.to_u256(), termsId: terms.0 };
+        Ok(self.call(self.suite().licences, &call).await?.live)
+    }
+
+    /// Buys a licence for `recipient`, at no more than `max_price` (PAY-7); without one, at the price of now.
+    ///
+    /// # Errors
+    /// See [`LicenseError`].
+    pub async fn license(
+        &self,
+        buyer: &Account,
+        asset: AssetId,
+        terms: TermsId,
+        recipient: Address,
+        max_price: Option<Amount>,
+    ) -> Result<BoughtLicence, LicenseError> {
+        self.asset_row(asset).await?;
+        let row = self.terms_row(terms).await?.ok_or(LicenseError::UnknownTerms { terms })?;
+        if !self.is_offered(asset, terms).await? {
+            return Err(LicenseError::NotOffered { asset, terms });
+        }
+        let max_price = max_price.unwrap_or(row.price);
+        if row.price > max_price {
+            return Err(LicenseError::PriceAboveMax { price: row.price, max_price });
+        }
+        self.allow(buyer, row.currency, self.suite().royalties, row.price).await?;
+        let call = Licences::buyCall {
+            assetId: asset.to_u256(),
+            termsId: terms.0,
+            recipient,
+            maxPrice: U256::from(max_price.0),
+        };
+        let receipt = self.send(buyer, self.suite().licences, &call).await?;
+        let bought = receipt
+            .event::<Licences::Bought>(self.suite().licences)
+            .ok_or_else(|| LedgerError::unexpected("a purchase without its event"))?;
+        let expires: u64 = crate::narrow(bought.expiresAt)?;
+        Ok(BoughtLicence {
+            licence: LicenceId::try_from(bought.licenceId).map_err(|_| LedgerError::unexpected("a licence id"))?,
+            asset,
+            terms,
+            holder: recipient,
+            price: row.price,
+            expires_at_s: (expires != 0).then_some(expires),
+            transaction: receipt.transaction_hash,
+        })
+    }
+
+    /// Renews a licence by whole periods, at the price of its terms.
+    ///
+    /// # Errors
+    /// See [`LicenseError`].
+    pub async fn renew(&self, payer: &Account, licence: LicenceId, periods: u32) -> Result<BoughtLicence, LicenseError> {
+        let held = self.licence_row(licence).await?;
+        let row = self.terms_row(held.terms).await?.ok_or(LicenseError::UnknownTerms { terms: held.terms })?;
+        if !row.renewable {
+            return Err(LicenseError::NotRenewable { licence });
+        }
+        let price = Amount(row.price.0.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a price"))?);
+        self.allow(payer, row.currency, self.suite().royalties, price).await?;
+        let duration = row.period_s.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a period"))?;
+        let call = Licences::renewSubscriptionCall { licenceId: licence.to_u256(), duration };
+        let receipt = self.send(payer, self.suite().licences, &call).await?;
+        let renewed = self.licence_row(licence).await?;
+        Ok(BoughtLicence {
+            licence,
+            asset: licence.asset(),
+            terms: held.terms,
+            holder: renewed.holder,
+            price,
+            expires_at_s: renewed.expires_at_s,
+            transaction: receipt.transaction_hash,
+        })
+    }
+
+    /// Makes sure that the account has `amount` and lets `spender` take it.
+    pub(crate) async fn allow(
+        &self,
+        account: &Account,
+        token: Address,
+        spender: Address,
+        amount: Amount,
+    ) -> Result<(), LicenseError> {
+        if amount == Amount::ZERO {
+            return Ok(());
+        }
+        let found = self.balance(account.address(), token).await?;
+        if found < amount {
+            return Err(LicenseError::InsufficientFunds {
+                account: account.address(),
+                currency: token,
+                needed: amount,
+                found,
+            });
+        }
+        Ok(self.approve(account, token, spender, amount).await?)
+    }
+}

@@ -1,0 +1,164 @@
+//! Accounts by name: in the keystore of the data directory, or of development mode.
+
+use residual_ledger::{
+    Account, DevelopmentKeyError, Transaction,
+    contracts::test_usd::TestUSD,
+    keystore::{Keystore, KeystoreError, Password},
+};
+use residual_primitives::{Address, Amount, U256};
+use serde::Serialize;
+
+use crate::{Client, Home, HomeError, LedgerError};
+
+/// How many development accounts there are: `dev:0` to `dev:9`.
+pub const DEVELOPMENT_ACCOUNTS: u32 = 10;
+
+const ACCOUNTS: &str = "accounts";
+const OPERATOR: &str = "operator";
+
+/// What an account is given for gas, in wei: 10 ether.
+const GAS_WEI: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
+
+/// Why an account cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// No such account.
+    #[error("expected an account of this data directory, dev:0 to dev:9 in development mode, or an address; found {name:?}: `residual account list` lists them")]
+    Unknown {
+        /// The name as given, cut to 80 characters.
+        name: String,
+    },
+    /// There is no development account of that number, or none at all here.
+    #[error(transparent)]
+    Development(#[from] DevelopmentKeyError),
+    /// The keystore cannot be used, or the password is wrong.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The password could not be had.
+    #[error("expected a password from RESIDUAL_PASSWORD, --password-file or the terminal, found none: {0}")]
+    Password(#[source] std::io::Error),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The ledger refused or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// An account and what it holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccountRow {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: Address,
+    /// What it holds of the currency.
+    pub balance: Amount,
+    /// What it holds for gas, in wei.
+    pub gas_wei: U256,
+}
+
+fn keystore(home: &Home) -> Result<Keystore, AccountError> {
+    Ok(Keystore::open(home.path(ACCOUNTS))?)
+}
+
+/// The keystore's `operator`, made if need be.
+pub(crate) fn operator(home: &Home, password: &Password) -> Result<Account, AccountError> {
+    let keystore = keystore(home)?;
+    if keystore.list()?.iter().any(|(name, _)| name == OPERATOR) {
+        Ok(keystore.unlock(OPERATOR, password)?)
+    } else {
+        Ok(keystore.create(OPERATOR, password)?)
+    }
+}
+
+fn development_index(name: &str) -> Option<u32> {
+    name.strip_prefix("dev:").and_then(|index| index.parse().ok()).filter(|index| *index < DEVELOPMENT_ACCOUNTS)
+}
+
+impl Client {
+    /// Unlocks an account: `dev:N` in development mode, else of the keystore under the password that `password` brings.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn account(
+        &self,
+        name: &str,
+        password: impl FnOnce() -> Result<Password, AccountError>,
+    ) -> Result<Account, AccountError> {
+        if let Some(index) = development_index(name) {
+            return Ok(self.chain().development_account(index)?);
+        }
+        let keystore = keystore(self.home())?;
+        if !keystore.list()?.iter().any(|(known, _)| known == name) {
+            return Err(AccountError::Unknown { name: name.chars().take(80).collect() });
+        }
+        Ok(keystore.unlock(name, &password()?)?)
+    }
+
+    /// The address that a name or an address stands for.
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`], or when the keystore cannot be read.
+    pub fn address_of(&self, name: &str) -> Result<Address, AccountError> {
+        if let Ok(address) = name.parse() {
+            return Ok(address);
+        }
+        if let Some(index) = development_index(name) {
+            return Ok(self.chain().development_account(index)?.address());
+        }
+        let known = keystore(self.home())?.list()?;
+        let found = known.into_iter().find(|(known, _)| known == name);
+        found.map(|(_, address)| address).ok_or_else(|| AccountError::Unknown { name: name.chars().take(80).collect() })
+    }
+
+    /// Makes an account and keeps its key under a password.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn create_account(&self, name: &str, password: &Password) -> Result<Account, AccountError> {
+        Ok(keystore(self.home())?.create(name, password)?)
+    }
+
+    /// Keeps the key of an account that was made elsewhere.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn import_account(&self, name: &str, account: &Account, password: &Password) -> Result<(), AccountError> {
+        Ok(keystore(self.home())?.store(name, account, password)?)
+    }
+
+    /// The accounts of the data directory, and those of development mode, with what they hold.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn accounts(&self) -> Result<Vec<AccountRow>, AccountError> {
+        let mut known = keystore(self.home())?.list()?;
+        if self.chain().config().development {
+            for index in 0..DEVELOPMENT_ACCOUNTS {
+                known.push((format!("dev:{index}"), self.chain().development_account(index)?.address()));
+            }
+        }
+        let mut rows = Vec::new();
+        for (name, address) in known {
+            let balance = self.balance(address, self.currency().token).await?;
+            let gas_wei = self.chain().balance_wei(address).await.map_err(LedgerError::from)?;
+            rows.push(AccountRow { name, address, balance, gas_wei });
+        }
+        Ok(rows)
+    }
+
+    /// Gives an account gas from the operator, and test dollars.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn fund(&self, operator: &Account, to: Address, amount: Amount) -> Result<(), AccountError> {
+        if self.chain().balance_wei(to).await.map_err(LedgerError::from)? < GAS_WEI {
+            let gas = Transaction::payment(to, GAS_WEI);
+            self.sender(operator)?.send(&gas).await.map_err(LedgerError::from)?;
+        }
+        let call = TestUSD::mintCall { to, amount: U256::from(amount.0) };
+        self.send(operator, self.currency().token, &call).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! Publishing: a folder becomes sealed blocks, a signed manifest, and an asset or a version on the ledger.
+//!
+//! Owns: the order of work and that it can be repeated: the salt is drawn once and written down before anything else,
+//! so the same command after any interruption ends in the same asset, and says so when it exists already.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use alloy_sol_types::SolValue;
+use residual_content::{
+    Hidden, KeyringError, ManifestSigner, OpenError, OpenVersion, PathError, Profile, Progress, PublishError as ManifestPublishError, Published,
+    SealError, SealStats, Sealing, SigningError, StoreError, Tree, TreeError, TreePath, seal,
+};
+use residual_ledger::{
+    Account,
+    contracts::{
+        assets::{self, Assets},
+        licences::{self, Licences},
+    },
+};
+use residual_primitives::{
+    Address, AssetId, AssetKind, B256, Bps, LicenceId, SHARES_SUPPLY, Terms, TermsError, TermsId, U256,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Client, HomeError, LedgerError,
+};
+
+/// The key epoch of everything published here; a later epoch begins when a publisher changes K.
+const EPOCH: u32 = 0;
+
+/// What is to be published.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// A folder or a file.
+    pub path: PathBuf,
+    /// What the asset is.
+    pub kind: AssetKind,
+    /// Its public name, 1 to 200 bytes.
+    pub name: String,
+    /// Its public description, at most 3,072 bytes.
+    pub description: String,
+    /// Who holds its shares, and how many of the 1,000,000 units.
+    pub holders: Vec<(Address, u32)>,
+    /// What is offered at once.
+    pub terms: Vec<Terms>,
+    /// Licences that it derives under; none for an original work.
+    pub licences: Vec<LicenceId>,
+    /// The royalty on resales.
+    pub resale: Bps,
+    /// How it is cut.
+    pub profile: Profile,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublishedAsset {
+    /// The asset.
+    pub asset: AssetId,
+    /// The version's number, from 1.
+    pub version: u32,
+    /// The manifest's CID.
+    pub manifest_cid: String,
+    /// The content root.
+    pub content_root: B256,
+    /// What is offered.
+    pub terms: Vec<TermsId>,
+    /// Files sealed.
+    pub files: u64,
+    /// Their bytes.
+    pub content_bytes: u64,
+    /// The registering transaction; none when the asset was there already.
+    pub transaction: Option<B256>,
+}
+
+/// Why nothing was published. The ledger has not changed; sealed blocks stay and are used again.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The name says nothing, or too much.
+    #[error("expected a name of 1 to 200 bytes, found {found}")]
+    Name {
+        /// Its length.
+        found: usize,
+    },
+    /// Units that are not a million.
+    #[error("expected the holders' units to sum to {SHARES_SUPPLY}, found {found}")]
+    Units {
+        /// Their sum.
+        found: u64,
+    },
+    /// Somebody who would hold nothing.
+    #[error("expected at least one unit for every holder, found none for {holder}")]
+    NoUnits {
+        /// Who.
+        holder: Address,
+    },
+    /// The same licence twice.
+    #[error("expected each licence once, found {licence} twice")]
+    LicenceTwice {
+        /// Which.
+        licence: LicenceId,
+    },
+    /// Terms that the ledger would refuse.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+    /// A file's name cannot be published.
+    #[error(transparent)]
+    FileName(#[from] PathError),
+    /// A file cannot be taken in.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The manifest cannot be made.
+    #[error(transparent)]
+    Manifest(#[from] ManifestPublishError),
+    /// The publisher's keys cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was published before does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The path cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Path {
+        /// What was to be published.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Published before from here, and changed since.
+    #[error("{name:?} was published from here as {asset} with other content: publish the change with --version-of {asset}, or choose another name")]
+    Changed {
+        /// The name.
+        name: String,
+        /// The asset.
+        asset: AssetId,
+    },
+    /// The ledger refused or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What repeating a publication must find again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Draft {
+    path: PathBuf,
+    name: String,
+    publisher: Address,
+    salt: B256,
+}
+
+/// Signs the manifest with an account of the keystore.
+struct AccountSigner<'a>(&'a Account);
+
+impl ManifestSigner for AccountSigner<'_> {
+    fn publisher(&self) -> Address {
+        self.0.address()
+    }
+
+    fn sign(&self, digest: B256) -> Result<[u8; 65], SigningError> {
+        Ok(self.0.sign_hash(digest).as_bytes())
+    }
+}
+
+impl Client {
+    /// Publishes a folder or file as a new asset; with licences, as a work derived under them.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish(
+        &self,
+        publisher: &Account,
+        publication: Publication,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<PublishedAsset, PublishError> {
+        let terms = validate(&publication)?;
+        for licence in &publication.licences {
+            self.licence_row(*licence).await?;
+        }
+        let salt = self.draft(publisher.address(), &publication)?;
+        let asset = AssetId::derive(self.chain().id(), self.suite().assets, publisher.address(), salt);
+        if self.asset_exists(asset).await? {
+            let next = self.asset_row(asset).await?.versions + 1;
+            let found = self.seal_version(publisher, asset, next, &publication, progress).await?;
+            return match self.same_as_registered(asset, 1, found).await? {
+                Some(first) => Ok(summary(asset, 1, &first, terms, None)),
+                None => Err(PublishError::Changed { name: publication.name, asset }),
+            };
+        }
+        let published = self.seal_version(publisher, asset, 1, &publication, progress).await?;
+        for offered in &publication.terms {
+            self.define_terms(publisher, offered).await?;
+        }
+        let mut licence_ids: Vec<U256> = publication.licences.iter().map(|licence| licence.to_u256()).collect();
+        licence_ids.sort();
+        let (holders, units) = publication.holders.iter().map(|(holder, units)| (*holder, U256::from(*units))).unzip();
+        let registration = assets::IAssets::Registration {
+            kind: publication.kind as u8,
+            salt,
+            manifestCid: published.record.manifest.to_bytes().to_vec().into(),
+            contentRoot: published.record.content_root.0,
+            keyCommitment: published.record.key_commitment.0,
+            licenceIds: licence_ids,
+            termsIds: terms.iter().map(|terms| terms.0).collect(),
+            holders,
+            units,
+            resaleBps: publication.resale.get(),
+        };
+        let receipt = self.send(publisher, self.suite().assets, &Assets::registerCall { registration }).await?;
+        Ok(summary(asset, 1, &published, terms, Some(receipt.transaction_hash)))
+    }
+
+    /// Publishes a folder or file as the next version of an asset. Repeating it with nothing changed adds no version.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish_version(
+        &self,
+        publisher: &Account,
+        asset: AssetId,
+        publication: Publication,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<PublishedAsset, PublishError> {
+        check_name(&publication.name)?;
+        let newest = self.asset_row(asset).await?.versions;
+        let published = self.seal_version(publisher, asset, newest + 1, &publication, progress).await?;
+        let published = match self.same_as_registered(asset, newest, published.clone()).await? {
+            Some(registered) => return Ok(summary(asset, newest, &registered, Vec::new(), None)),
+            None => published,
+        };
+        let call = Assets::publishVersionCall {
+            assetId: asset.to_u256(),
+            manifestCid: published.record.manifest.to_bytes().to_vec().into(),
+            contentRoot: published.record.content_root.0,
+            keyCommitment: published.record.key_commitment.0,
+        };
+        let receipt = self.send(publisher, self.suite().assets, &call).await?;
+        Ok(summary(asset, newest + 1, &published, Vec::new(), Some(receipt.transaction_hash)))
+    }
+
+    /// Writes terms down on the ledger, if they are not there yet.
+    ///
+    /// # Errors
+    /// When the ledger would refuse them or cannot be reached.
+    pub async fn define_terms(&self, account: &Account, terms: &Terms) -> Result<TermsId, PublishError> {
+        let id = terms.id()?;
+        if self.terms_row(id).await?.is_none() {
+            let call = Licences::defineTermsCall { terms: on_ledger(terms)? };
+            self.send(account, self.suite().licences, &call).await?;
+        }
+        Ok(id)
+    }
+
+    /// The salt of this publication: drawn at the first try, found again at every later one.
+    fn draft(&self, publisher: Address, publication: &Publication) -> Result<B256, PublishError> {
+        let unreadable = |source| PublishError::Path { path: publication.path.clone(), source };
+        let path = publication.path.canonicalize().map_err(unreadable)?;
+        let mut hash = Sha256::new();
+        for part in [self.suite().assets.as_slice(), publisher.as_slice(), path.as_os_str().as_encoded_bytes(), publication.name.as_bytes()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let place = format!("drafts/{:x}.json", B256::new(hash.finalize().into()));
+        if let Some(draft) = self.home().read::<Draft>(&place)? {
+            return Ok(draft.salt);
+        }
+        let salt = B256::new(rand::random());
+        self.home().write(&place, &Draft { path, name: publication.name.clone(), publisher, salt })?;
+        Ok(salt)
+    }
+
+    /// Whether a registered version holds the very files that were sealed just now for a later one.
+    ///
+    /// They are compared so, and not by sealing them again under the registered version's own key, because that would
+    /// put changed files within reach of those who hold only the older version's key.
+    async fn same_as_registered(
+        &self,
+        asset: AssetId,
+        version: u32,
+        found: Published,
+    ) -> Result<Option<Published>, PublishError> {
+        let record = self.version_record(asset, version).await?;
+        let (key, next) = {
+            let keyring = self.keyring()?;
+            (keyring.version_key(asset, version)?, keyring.version_key_or_new(asset, version + 1)?)
+        };
+        let store = self.store()?;
+        let registered = OpenVersion::open(&store, &record, &key)?;
+        let sealed = OpenVersion::open(&store, &found.record, &next)?;
+        let (before, now) = (registered.manifest(), sealed.manifest());
+        let same = before.manifest.chunk_keys == now.manifest.chunk_keys
+            && before.manifest.about == now.manifest.about
+            && registered.files().iter().map(|file| (&file.path, file.bytes)).eq(sealed.files().iter().map(|file| (&file.path, file.bytes)));
+        let manifest = before.clone();
+        Ok(same.then(|| Published { record, manifest, stats: found.stats }))
+    }
+
+    async fn seal_version(
+        &self,
+        publisher: &Account,
+        asset: AssetId,
+        version: u32,
+        publication: &Publication,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Published, PublishError> {
+        let (keyring, store) = (self.keyring()?, self.store()?);
+        let tree = tree_of(&publication.path)?;
+        let about = BTreeMap::from([
+            ("name".to_owned(), publication.name.clone()),
+            ("description".to_owned(), publication.description.clone()),
+            ("kind".to_owned(), publication.kind.to_string()),
+        ]);
+        let content_key = keyring.content_key_or_new(asset, EPOCH)?;
+        let version_key = keyring.version_key_or_new(asset, version)?;
+        let profile = publication.profile;
+        tokio::task::block_in_place(move || {
+            let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let how =
+                Sealing { asset, epoch: EPOCH, content_key: &content_key, version_key: &version_key, profile, threads };
+            let sealed = seal(&store, &tree, &how, &mut |done| progress(done))?;
+            Ok(sealed.publish(&store, about, &AccountSigner(publisher))?)
+        })
+    }
+}
+
+fn tree_of(path: &Path) -> Result<Tree, PublishError> {
+    let mut tree = Tree::new();
+    let found = path.metadata().map_err(|source| PublishError::Path { path: path.to_owned(), source })?;
+    if found.is_dir() {
+        tree.add_directory(path, Hidden::Skip)?;
+    } else {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name: TreePath = name.parse()?;
+        tree.add_file(path, name)?;
+    }
+    Ok(tree)
+}
+
+fn check_name(name: &str) -> Result<(), PublishError> {
+    if name.is_empty() || name.len() > 200 { Err(PublishError::Name { found: name.len() }) } else { Ok(()) }
+}
+
+/// What can be told to be wrong before any work is done.
+fn validate(publication: &Publication) -> Result<Vec<TermsId>, PublishError> {
+    check_name(&publication.name)?;
+    if let Some((holder, _)) = publication.holders.iter().find(|(_, units)| *units == 0) {
+        return Err(PublishError::NoUnits { holder: *holder });
+    }
+    let found: u64 = publication.holders.iter().map(|(_, units)| u64::from(*units)).sum();
+    if found != u64::from(SHARES_SUPPLY) {
+        return Err(PublishError::Units { found });
+    }
+    let mut licences = publication.licences.clone();
+    licences.sort();
+    if let Some(pair) = licences.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(PublishError::LicenceTwice { licence: pair[0] });
+    }
+    Ok(publication.terms.iter().map(Terms::id).collect::<Result<_, _>>()?)
+}
+
+/// Terms as the binding has them; the ABI encoding is the same.
+fn on_ledger(terms: &Terms) -> Result<licences::ILicences::Terms, PublishError> {
+    licences::ILicences::Terms::abi_decode(&terms.to_abi()?)
+        .map_err(|_| LedgerError::unexpected("the form of terms").into())
+}
+
+fn summary(
+    asset: AssetId,
+    version: u32,
+    published: &Published,
+    terms: Vec<TermsId>,
+    transaction: Option<B256>,
+) -> PublishedAsset {
+    let SealStats { files, content_bytes, .. } = published.stats;
+    PublishedAsset {
+        asset,
+        version,
+        manifest_cid: published.record.manifest.to_string(),
+        content_root: published.record.content_root.0,
+        terms,
+        files,
+        content_bytes,
+        transaction,
+    }
+}

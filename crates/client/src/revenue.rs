@@ -1,0 +1,246 @@
+//! Money: paying an asset, and bringing revenue home along the lineage.
+
+use std::collections::BTreeSet;
+
+use residual_ledger::{
+    Account,
+    contracts::{royalties::Royalties, test_usd::TestUSD},
+};
+use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
+use serde::Serialize;
+
+use crate::{Client, LedgerError, LicenseError};
+
+/// All four kinds, as `flow` takes them.
+const ALL_KINDS: U256 = U256::from_limbs([0b1111, 0, 0, 0]);
+
+/// A payment that the ledger has.
+#[derive(Debug, Clone, Serialize)]
+pub struct Paid {
+    /// The asset.
+    pub asset: AssetId,
+    /// What it was for.
+    pub kind: RevenueKind,
+    /// How much.
+    pub amount: Amount,
+    /// The till that it lies in; none when it was credited at once.
+    pub till: Option<Address>,
+    /// The transaction.
+    pub transaction: B256,
+}
+
+/// What a claim brought.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClaimRow {
+    /// The asset.
+    pub asset: AssetId,
+    /// The token.
+    pub token: Address,
+    /// Who claimed.
+    pub holder: Address,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// What collecting did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Collected {
+    /// Swept out of tills.
+    pub swept: Amount,
+    /// Assets whose parents were paid.
+    pub flowed: usize,
+    /// What was claimed.
+    pub claims: Vec<ClaimRow>,
+}
+
+impl Client {
+    /// Pays an asset, directly or into its till of that kind.
+    ///
+    /// # Errors
+    /// When the payer has too little, or the ledger refuses or cannot be reached.
+    pub async fn pay(
+        &self,
+        payer: &Account,
+        asset: AssetId,
+        kind: RevenueKind,
+        amount: Amount,
+        into_till: bool,
+    ) -> Result<Paid, LicenseError> {
+        self.asset_row(asset).await?;
+        let token = self.currency().token;
+        let royalties = self.suite().royalties;
+        if into_till {
+            let till = self.till(asset, kind).await?;
+            self.check_funds(payer.address(), token, amount).await?;
+            let call = TestUSD::transferCall { to: till, value: U256::from(amount.0) };
+            let receipt = self.send(payer, token, &call).await?;
+            return Ok(Paid { asset, kind, amount, till: Some(till), transaction: receipt.transaction_hash });
+        }
+        self.allow(payer, token, royalties, amount).await?;
+        let call =
+            Royalties::payCall { assetId: asset.to_u256(), kind: kind as u8, token, amount: U256::from(amount.0) };
+        let receipt = self.send(payer, royalties, &call).await?;
+        Ok(Paid { asset, kind, amount, till: None, transaction: receipt.transaction_hash })
+    }
+
+    /// The asset's till of that kind without an operator.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn till(&self, asset: AssetId, kind: RevenueKind) -> Result<Address, LedgerError> {
+        let call = Royalties::tillCall {
+            assetId: asset.to_u256(),
+            kind: kind as u8,
+            operator: Address::ZERO,
+            operatorBps: 0,
+        };
+        Ok(self.call(self.suite().royalties, &call).await?)
+    }
+
+    /// Brings what lies in the asset's tills into its revenue. Empty tills cost nothing.
+    ///
+    /// # Errors
+    /// When the ledger refuses or cannot be reached.
+    pub async fn sweep(&self, account: &Account, asset: AssetId) -> Result<Amount, LedgerError> {
+        let token = self.currency().token;
+        let mut swept = Amount::ZERO;
+        for kind in RevenueKind::ALL {
+            let till = self.till(asset, kind).await?;
+            let lies_there = self.balance(till, token).await?;
+            if lies_there == Amount::ZERO {
+                continue;
+            }
+            let call = Royalties::sweepCall {
+                assetId: asset.to_u256(),
+                kind: kind as u8,
+                operator: Address::ZERO,
+                operatorBps: 0,
+                token,
+            };
+            let receipt = self.send(account, self.suite().royalties, &call).await?;
+            if let Some(credited) = receipt.event::<Royalties::Credited>(self.suite().royalties) {
+                let gross = Amount(crate::narrow(credited.gross)?);
+                swept = swept.checked_add(gross).ok_or_else(|| LedgerError::unexpected("a sum of sweeps"))?;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Carries what the asset owes to its parents, in every token it earned in. Nothing owed costs nothing.
+    ///
+    /// # Errors
+    /// When the ledger refuses or cannot be reached.
+    pub async fn flow(&self, account: &Account, asset: AssetId) -> Result<bool, LedgerError> {
+        let royalties = self.suite().royalties;
+        let mut flowed = false;
+        for token in self.tokens_of(asset).await? {
+            let pending =
+                self.call(royalties, &Royalties::pendingFlowCall { childId: asset.to_u256(), token }).await?;
+            if pending.amounts.iter().flatten().any(|amount| !amount.is_zero()) {
+                let call = Royalties::flowCall { childId: asset.to_u256(), token, kinds: ALL_KINDS };
+                self.send(account, royalties, &call).await?;
+                flowed = true;
+            }
+        }
+        Ok(flowed)
+    }
+
+    /// Takes what the holder's shares of the asset earned, in every token.
+    ///
+    /// # Errors
+    /// When the ledger refuses or cannot be reached.
+    pub async fn claim(&self, holder: &Account, asset: AssetId) -> Result<Vec<ClaimRow>, LedgerError> {
+        let mut claims = Vec::new();
+        for token in self.tokens_of(asset).await? {
+            if self.claimable(asset, token, holder.address()).await? == Amount::ZERO {
+                continue;
+            }
+            let call = Royalties::claimCall { assetId: asset.to_u256(), token, to: holder.address() };
+            let receipt = self.send(holder, self.suite().royalties, &call).await?;
+            let claimed = receipt
+                .event::<Royalties::Claimed>(self.suite().royalties)
+                .ok_or_else(|| LedgerError::unexpected("a claim without its event"))?;
+            let amount = Amount(crate::narrow(claimed.amount)?);
+            claims.push(ClaimRow { asset, token, holder: holder.address(), amount });
+        }
+        Ok(claims)
+    }
+
+    /// What the holder could claim now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn claimable(&self, asset: AssetId, token: Address, holder: Address) -> Result<Amount, LedgerError> {
+        let call = Royalties::claimableCall { assetId: asset.to_u256(), token, holder };
+        Ok(Amount(crate::narrow(self.call(self.suite().royalties, &call).await?)?))
+    }
+
+    /// Everything that brings a holder's money home: sweeps and flows every descendant of the asset, children before
+    /// parents, then claims. Without an asset, for all assets that the holder has shares of.
+    ///
+    /// # Errors
+    /// When the ledger refuses or cannot be reached.
+    pub async fn collect(&self, holder: &Account, asset: Option<AssetId>) -> Result<Collected, LedgerError> {
+        let lineage = self.lineage().await?;
+        let mine: BTreeSet<AssetId> = match asset {
+            Some(asset) => {
+                self.asset_row(asset).await?;
+                [asset].into()
+            }
+            None => self.assets_held_by(holder.address()).await?,
+        };
+        let mut collected = Collected::default();
+        for one in upstream_of(&mine, &lineage) {
+            let swept = self.sweep(holder, one).await?;
+            collected.swept =
+                collected.swept.checked_add(swept).ok_or_else(|| LedgerError::unexpected("a sum of sweeps"))?;
+            if self.flow(holder, one).await? {
+                collected.flowed += 1;
+            }
+        }
+        for one in mine {
+            collected.claims.extend(self.claim(holder, one).await?);
+        }
+        Ok(collected)
+    }
+
+    async fn check_funds(&self, account: Address, currency: Address, needed: Amount) -> Result<(), LicenseError> {
+        let found = self.balance(account, currency).await?;
+        if found < needed {
+            return Err(LicenseError::InsufficientFunds { account, currency, needed, found });
+        }
+        Ok(())
+    }
+}
+
+/// `assets` and all that descend from them, latest registered first, so that a flow finds all that came from below.
+///
+/// `lineage` lists every asset with its parents, in the order of registration; a parent always stands before its child
+/// (LIN-1).
+fn upstream_of(assets: &BTreeSet<AssetId>, lineage: &[(AssetId, Vec<AssetId>)]) -> Vec<AssetId> {
+    let mut concerned = assets.clone();
+    let mut order = Vec::new();
+    for (asset, parents) in lineage {
+        if parents.iter().any(|parent| concerned.contains(parent)) {
+            concerned.insert(*asset);
+        }
+        if concerned.contains(asset) {
+            order.push(*asset);
+        }
+    }
+    order.reverse();
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_swept_before_their_parents_and_strangers_not_at_all() {
+        let [a, b, c, d]: [AssetId; 4] = ["1", "2", "3", "4"].map(|id| id.parse().unwrap());
+        let lineage = [(a, vec![]), (d, vec![]), (b, vec![a]), (c, vec![b, d])];
+        assert_eq!(upstream_of(&[a].into(), &lineage), [c, b, a]);
+        assert_eq!(upstream_of(&[d].into(), &lineage), [c, d]);
+    }
+}

@@ -1,0 +1,236 @@
+//! Looking things up: an asset, its versions, parents and offers; a licence.
+
+use residual_content::{BlockId, ContentRoot, KeyCommitment, SignedManifest, VersionRecord};
+use residual_ledger::{
+    LogQuery,
+    contracts::{assets::Assets, licences::Licences},
+};
+use residual_primitives::{
+    Address, AssetId, AssetKind, B256, Bps, LicenceId, Rates, RevenueKind, TermsId, VersionsGranted,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use crate::{Client, LedgerError, TermsRow};
+
+/// An asset as the ledger keeps it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AssetRow {
+    /// The asset.
+    pub asset: AssetId,
+    /// Who controls it.
+    pub controller: Address,
+    /// What it is.
+    pub kind: AssetKind,
+    /// The royalty on resales.
+    pub resale: Bps,
+    /// How many versions it has.
+    pub versions: u32,
+}
+
+/// What a child owes one parent.
+#[derive(Debug, Clone, Serialize)]
+pub struct EdgeRow {
+    /// The parent.
+    pub parent: AssetId,
+    /// Of the child's own revenue, by kind.
+    pub all: Rates,
+    /// Of all that the child receives, by kind.
+    pub child: Rates,
+}
+
+/// An offer that stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct OfferRow {
+    /// Its terms.
+    pub terms: TermsId,
+    /// What they are.
+    #[serde(flatten)]
+    pub row: TermsRow,
+}
+
+/// All about an asset.
+#[derive(Debug, Clone, Serialize)]
+pub struct AssetPage {
+    /// The asset itself.
+    #[serde(flatten)]
+    pub row: AssetRow,
+    /// What its publisher says of it, if its manifest is in the local store.
+    pub about: BTreeMap<String, String>,
+    /// The newest version's manifest.
+    pub manifest_cid: String,
+    /// The newest version's content root.
+    pub content_root: B256,
+    /// Whom it owes.
+    pub parents: Vec<EdgeRow>,
+    /// What it is offered under.
+    pub offers: Vec<OfferRow>,
+}
+
+/// A licence as the ledger keeps it.
+#[derive(Debug, Clone, Serialize)]
+pub struct LicenceRow {
+    /// The licence.
+    pub licence: LicenceId,
+    /// What it licenses.
+    pub asset: AssetId,
+    /// Who holds it.
+    pub holder: Address,
+    /// What it was bought under.
+    pub terms: TermsId,
+    /// When it ends; none for a perpetual one.
+    pub expires_at_s: Option<u64>,
+    /// How many children it served.
+    pub derivations_used: u32,
+    /// The version that was current when it was bought.
+    pub version: u32,
+}
+
+impl TermsRow {
+    /// Which versions a licence opens.
+    #[must_use]
+    pub fn versions(&self) -> VersionsGranted {
+        if self.all_versions { VersionsGranted::AllUntilExpiry } else { VersionsGranted::Bought }
+    }
+}
+
+impl Client {
+    /// Whether such an asset is registered.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn asset_exists(&self, asset: AssetId) -> Result<bool, LedgerError> {
+        Ok(self.call(self.suite().assets, &Assets::existsCall { assetId: asset.to_u256() }).await?)
+    }
+
+    /// An asset.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAsset`], or when the ledger cannot be reached.
+    pub async fn asset_row(&self, asset: AssetId) -> Result<AssetRow, LedgerError> {
+        if !self.asset_exists(asset).await? {
+            return Err(LedgerError::UnknownAsset { asset });
+        }
+        let found = self.call(self.suite().assets, &Assets::assetCall { assetId: asset.to_u256() }).await?;
+        Ok(AssetRow {
+            asset,
+            controller: found.controller,
+            kind: AssetKind::from_index(found.kind).ok_or_else(|| LedgerError::unexpected("a kind of asset"))?,
+            resale: Bps::new(found.resaleBps).map_err(|_| LedgerError::unexpected("a rate"))?,
+            versions: found.versions.into(),
+        })
+    }
+
+    /// A licence.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownLicence`], or when the ledger cannot be reached.
+    pub async fn licence_row(&self, licence: LicenceId) -> Result<LicenceRow, LedgerError> {
+        let call = Licences::licenceCall { licenceId: licence.to_u256() };
+        let found = match self.call(self.suite().licences, &call).await {
+            Ok(found) => found,
+            Err(error) if error.reverted_with("UnknownLicence") => {
+                return Err(LedgerError::UnknownLicence { licence });
+            }
+            Err(error) => return Err(error),
+        };
+        let expires_at_s: u64 = found.expiresAt.to();
+        Ok(LicenceRow {
+            licence,
+            asset: crate::asset_id(found.assetId)?,
+            holder: found.holder,
+            terms: TermsId(found.termsId),
+            expires_at_s: (expires_at_s != 0).then_some(expires_at_s),
+            derivations_used: found.derivationsUsed.to(),
+            version: found.version.into(),
+        })
+    }
+
+    /// What the ledger says of one version, checked against its commitment.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownVersion`], or when the ledger cannot be reached.
+    pub async fn version_record(&self, asset: AssetId, version: u32) -> Result<VersionRecord, LedgerError> {
+        for log in self.logs(LogQuery::of([self.suite().assets])).await? {
+            let Some(published) = crate::decode::<Assets::VersionPublished>(&log) else { continue };
+            if published.assetId == asset.to_u256() && published.version == residual_primitives::U256::from(version) {
+                return Ok(VersionRecord {
+                    asset,
+                    manifest: BlockId::from_bytes(&published.manifestCid)
+                        .map_err(|_| LedgerError::unexpected("a manifest's CID"))?,
+                    content_root: ContentRoot(published.contentRoot),
+                    key_commitment: KeyCommitment(published.keyCommitment),
+                });
+            }
+        }
+        Err(LedgerError::UnknownVersion { asset, version })
+    }
+
+    /// All about an asset.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAsset`], or when the ledger cannot be reached.
+    pub async fn asset_page(&self, asset: AssetId) -> Result<AssetPage, LedgerError> {
+        let row = self.asset_row(asset).await?;
+        let record = self.version_record(asset, row.versions).await?;
+        // The manifest is public and may simply not be here.
+        let about = self
+            .store()
+            .ok()
+            .and_then(|store| SignedManifest::open(&store, &record).ok())
+            .map(|signed| signed.manifest.about)
+            .unwrap_or_default();
+        let edges = self.call(self.suite().assets, &Assets::edgesOfCall { assetId: asset.to_u256() }).await?;
+        let mut parents = Vec::new();
+        for edge in edges {
+            parents.push(EdgeRow {
+                parent: crate::asset_id(edge.parentId)?,
+                all: rates(edge.all)?,
+                child: rates(edge.child)?,
+            });
+        }
+        let mut offers = Vec::new();
+        for terms in self.offers(asset).await? {
+            if let Some(row) = self.terms_row(terms).await? {
+                offers.push(OfferRow { terms, row });
+            }
+        }
+        Ok(AssetPage {
+            row,
+            about,
+            manifest_cid: record.manifest.to_string(),
+            content_root: record.content_root.0,
+            parents,
+            offers,
+        })
+    }
+
+    /// The terms that an asset is offered under now, in the order of the offers.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn offers(&self, asset: AssetId) -> Result<Vec<TermsId>, LedgerError> {
+        let mut offers: Vec<TermsId> = Vec::new();
+        for log in self.logs(LogQuery::of([self.suite().licences])).await? {
+            if let Some(offered) = crate::decode::<Licences::Offered>(&log) {
+                if offered.assetId == asset.to_u256() {
+                    offers.push(TermsId(offered.termsId));
+                }
+            } else if let Some(withdrawn) = crate::decode::<Licences::Withdrawn>(&log)
+                && withdrawn.assetId == asset.to_u256()
+            {
+                offers.retain(|terms| terms.0 != withdrawn.termsId);
+            }
+        }
+        Ok(offers)
+    }
+}
+
+fn rates(bps: [u16; 4]) -> Result<Rates, LedgerError> {
+    let mut rates = Rates::default();
+    for kind in RevenueKind::ALL {
+        rates.0[kind.index()] =
+            Bps::new(bps[kind.index()]).map_err(|_| LedgerError::unexpected("a rate of an edge"))?;
+    }
+    Ok(rates)
+}

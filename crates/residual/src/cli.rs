@@ -1,0 +1,346 @@
+//! The grammar of the command line. What a word means is decided by `client`; here it is only read.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use residual_primitives::{AssetId, AssetKind, B256, LicenceId, RevenueKind, TermsId};
+
+/// The marketplace for AI datasets and models in which use keeps paying.
+#[derive(Debug, Parser)]
+#[command(name = "residual", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes. A flag outdoes the environment, which outdoes the configuration file.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The data directory [default: the user's data folder, then `residual`]
+    #[arg(long, global = true, env = "RESIDUAL_DATA_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A configuration file [default: `residual.toml` in the data directory, if it is there]
+    #[arg(long, global = true, env = "RESIDUAL_CONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// JSON-RPC of the ledger to work on [default: the embedded ledger]
+    #[arg(long, global = true, env = "RESIDUAL_RPC_URL")]
+    pub(crate) rpc_url: Option<String>,
+    /// The account that acts: a name in `residual account list`, or dev:0 to dev:9 in development mode
+    #[arg(long, short, global = true, env = "RESIDUAL_ACCOUNT")]
+    pub(crate) account: Option<String>,
+    /// A file whose first line is the account's password [default: RESIDUAL_PASSWORD, else it is asked for]
+    #[arg(long, global = true, env = "RESIDUAL_PASSWORD_FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// One JSON object on the standard output instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a data directory with an embedded ledger and the contracts on it
+    Init(Init),
+    /// Run a node: the embedded ledger, served as JSON-RPC on loopback, until interrupted
+    Up(Up),
+    /// Watch real data earn: the whole loop on a fresh embedded ledger, and its audit
+    Demo(Demo),
+    /// Seal a folder, store it and register it as an asset
+    Publish(Publish),
+    /// Register a work made from licensed ones; their owners will share its revenue for ever
+    Derive(Derive),
+    /// Terms: define, offer, withdraw
+    #[command(subcommand)]
+    Terms(Terms),
+    /// Show an asset, terms or a licence
+    Show(Show),
+    /// Buy or renew a licence
+    License(License),
+    /// Fetch, verify and decrypt what a licence opens
+    Get(Get),
+    /// Pay an asset directly
+    Pay(Pay),
+    /// Prepaid channels to an asset's inference till
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Redeem received vouchers and bring the money into the asset's revenue
+    Redeem(OneAsset),
+    /// Bring what lies in an asset's tills into its revenue
+    Sweep(Revenue),
+    /// Carry what an asset owes to its parents
+    Flow(Revenue),
+    /// Take what your shares of an asset have earned
+    Claim(Revenue),
+    /// Sweep, flow along the whole lineage, and claim: all that brings your money home
+    Collect(Collect),
+    /// Shares of an asset: show, transfer
+    #[command(subcommand)]
+    Shares(Shares),
+    /// Recompute every payout from public records
+    Audit,
+    /// Accounts: new, list, import, fund
+    #[command(subcommand)]
+    Account(Account),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Fund the ten well-known development accounts, whose keys everybody has
+    #[arg(long)]
+    pub(crate) development: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where the JSON-RPC listens; a loopback address
+    #[arg(long, env = "RESIDUAL_LISTEN", default_value = "127.0.0.1:8545")]
+    pub(crate) listen: SocketAddr,
+    /// If the data directory is new, make it in development mode
+    #[arg(long)]
+    pub(crate) development: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Where the examples lie
+    #[arg(long, default_value = "examples", value_hint = ValueHint::DirPath)]
+    pub(crate) examples: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CutProfile {
+    /// Chunks of one size: lengths stay private
+    Fixed,
+    /// Content-defined chunks: a new version stores only what changed
+    Cdc,
+}
+
+/// What a publication says of the work.
+#[derive(Debug, Args)]
+pub(crate) struct Work {
+    /// The folder or file to publish
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// Its public name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Its public description
+    #[arg(long, default_value = "")]
+    pub(crate) description: String,
+    /// dataset or model
+    #[arg(long, default_value = "dataset")]
+    pub(crate) kind: AssetKind,
+    /// Who holds its shares, as ACCOUNT=UNITS; the units must sum to 1000000 [default: you, all of them]
+    #[arg(long = "holder", value_name = "ACCOUNT=UNITS")]
+    pub(crate) holders: Vec<String>,
+    /// A TOML file of terms to offer at once; repeatable
+    #[arg(long = "terms", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) terms: Vec<PathBuf>,
+    /// Royalty on resales, in basis points
+    #[arg(long, default_value_t = 0)]
+    pub(crate) resale_bps: u16,
+    /// How the content is cut
+    #[arg(long, value_enum, default_value = "fixed")]
+    pub(crate) profile: CutProfile,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    pub(crate) work: Work,
+    /// Publish as a new version of this asset instead
+    #[arg(long, value_name = "ASSET")]
+    pub(crate) version_of: Option<AssetId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Derive {
+    #[command(flatten)]
+    pub(crate) work: Work,
+    /// A licence with the right to derive, one or more for each parent; repeatable
+    #[arg(long = "licence", required = true, value_name = "LICENCE")]
+    pub(crate) licences: Vec<LicenceId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Terms {
+    /// Write terms down on the ledger
+    Define {
+        /// A TOML file of terms
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Offer terms on your asset
+    Offer {
+        /// The asset
+        asset: AssetId,
+        /// The terms
+        terms: TermsId,
+    },
+    /// Take an offer back; licences sold under it stay
+    Withdraw {
+        /// The asset
+        asset: AssetId,
+        /// The terms
+        terms: TermsId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// An asset (0x and 32 digits) or a licence (0x and 64 digits); terms with --terms
+    #[arg(required_unless_present = "terms")]
+    pub(crate) id: Option<String>,
+    /// Show these terms
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) terms: Option<TermsId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct License {
+    /// The asset
+    #[arg(required_unless_present = "renew")]
+    pub(crate) asset: Option<AssetId>,
+    /// The terms
+    #[arg(required_unless_present = "renew")]
+    pub(crate) terms: Option<TermsId>,
+    /// Who gets the licence [default: you]
+    #[arg(long)]
+    pub(crate) recipient: Option<String>,
+    /// The most you agree to pay, in whole tokens [default: the price now]
+    #[arg(long)]
+    pub(crate) max_price: Option<String>,
+    /// Renew this licence by --periods instead
+    #[arg(long, conflicts_with_all = ["asset", "terms", "recipient", "max_price"])]
+    pub(crate) renew: Option<LicenceId>,
+    /// How many periods to renew by
+    #[arg(long, default_value_t = 1, requires = "renew")]
+    pub(crate) periods: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Your licence
+    pub(crate) licence: LicenceId,
+    /// Where the files go
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) target: PathBuf,
+    /// Which version [default: the newest that the licence opens]
+    #[arg(long)]
+    pub(crate) version: Option<u16>,
+    /// Put the version's files in the place of others that are in the way
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pay {
+    /// The asset
+    pub(crate) asset: AssetId,
+    /// How much, in whole tokens
+    pub(crate) amount: String,
+    /// What for: licence, training, inference or resale
+    #[arg(long, default_value = "inference")]
+    pub(crate) kind: RevenueKind,
+    /// Pay into the asset's till of that kind, to be swept later
+    #[arg(long)]
+    pub(crate) till: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// Open a channel and prepay it
+    Open {
+        /// The asset
+        asset: AssetId,
+        /// How much, in whole tokens
+        amount: String,
+        /// Who may redeem your vouchers: the gateway that serves the asset
+        #[arg(long)]
+        gateway: String,
+        /// How long you wait to take money back, in seconds: 900 to 2592000
+        #[arg(long, default_value_t = 86_400)]
+        withdraw_delay_s: u64,
+    },
+    /// Prepay more
+    TopUp {
+        /// The channel
+        channel: B256,
+        /// How much, in whole tokens
+        amount: String,
+    },
+    /// Take back what was never promised: first asks, then, after the delay, repeat it to receive
+    Close {
+        /// The channel
+        channel: B256,
+    },
+    /// Your channels and what is left in them
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneAsset {
+    /// The asset
+    pub(crate) asset: AssetId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revenue {
+    /// The asset
+    pub(crate) asset: AssetId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Collect {
+    /// One asset and its lineage [default: every asset in which you hold shares]
+    pub(crate) asset: Option<AssetId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Shares {
+    /// Who holds an asset
+    Show {
+        /// The asset
+        asset: AssetId,
+    },
+    /// Give units to another; what they earned so far stays yours
+    Transfer {
+        /// The asset
+        asset: AssetId,
+        /// Who gets them
+        to: String,
+        /// How many of the 1000000 units
+        units: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Make an account and keep its key encrypted in the data directory
+    New {
+        /// Its name: 1 to 40 of a-z, 0-9 and -
+        name: String,
+    },
+    /// Take in a private key from the standard input, 0x and 64 digits
+    Import {
+        /// Its name: 1 to 40 of a-z, 0-9 and -
+        name: String,
+    },
+    /// The accounts, and what they hold
+    List,
+    /// On an embedded ledger: give an account gas and test dollars
+    Fund {
+        /// An account's name or address
+        to: String,
+        /// Test dollars
+        #[arg(default_value = "1000")]
+        amount: String,
+    },
+}

@@ -1,0 +1,92 @@
+//! One function for each command: read what it needs, one call of `client`, show what came of it.
+
+mod account;
+mod asset;
+mod money;
+mod node;
+
+use std::{io, net::SocketAddr};
+
+use clap::CommandFactory;
+use residual_client::{AccountError, Client, Password, Person, Place};
+
+use crate::{
+    cli::{Cli, Command},
+    config::Settings,
+    demo,
+    failure::Failure,
+    output::Output,
+};
+
+/// Any free loopback port, for a command that opens the embedded ledger for itself.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// Carries out a command.
+pub(crate) async fn run(command: Command, settings: Settings, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "residual", &mut io::stdout());
+            return Ok(());
+        }
+        Command::Init(what) => return node::init(&settings, &what, output).await,
+        Command::Up(what) => return node::up(&settings, &what, output).await,
+        Command::Demo(what) => return demo::run(&what, output).await,
+        _ => {}
+    }
+    let place = settings.rpc_url.clone().map_or(Place::Embedded(ANY_PORT), Place::Rpc);
+    let client = Client::open(&settings.data_dir, &place).await?;
+    let here = Here { client: &client, settings: &settings };
+    let outcome = on_ledger(command, &here, output).await;
+    client.close().await;
+    outcome
+}
+
+async fn on_ledger(command: Command, here: &Here<'_>, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        Command::Publish(what) => asset::publish(here, what, output).await,
+        Command::Derive(what) => asset::derive(here, what, output).await,
+        Command::Terms(what) => asset::terms(here, what, output).await,
+        Command::Show(what) => asset::show(here, what, output).await,
+        Command::License(what) => asset::license(here, what, output).await,
+        Command::Get(what) => asset::get(here, what, output).await,
+        Command::Shares(what) => asset::shares(here, what, output).await,
+        Command::Pay(what) => money::pay(here, what, output).await,
+        Command::Channel(what) => money::channel(here, what, output).await,
+        Command::Redeem(what) => money::redeem(here, what.asset, output).await,
+        Command::Sweep(what) => money::sweep(here, what.asset, output).await,
+        Command::Flow(what) => money::flow(here, what.asset, output).await,
+        Command::Claim(what) => money::claim(here, what.asset, output).await,
+        Command::Collect(what) => money::collect(here, what.asset, output).await,
+        Command::Audit => money::audit(here, output).await,
+        Command::Account(what) => account::run(here, what, output).await,
+        Command::Completions { .. } | Command::Init(_) | Command::Up(_) | Command::Demo(_) => {
+            unreachable!("carried out before a ledger was opened")
+        }
+    }
+}
+
+/// What a command on a ledger works with.
+struct Here<'a> {
+    client: &'a Client,
+    settings: &'a Settings,
+}
+
+impl Here<'_> {
+    /// The account that acts, unlocked.
+    fn account(&self) -> Result<Person, Failure> {
+        let name = self.settings.account.as_deref().ok_or(Failure::NoAccount)?;
+        Ok(self.client.account(name, || password(self.settings))?)
+    }
+}
+
+/// The account's password: of the file, else of the environment, else asked for.
+fn password(settings: &Settings) -> Result<Password, AccountError> {
+    if let Some(path) = &settings.password_file {
+        let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(AccountError::Password)?);
+        return Ok(Password::new(text.lines().next().unwrap_or_default().to_owned()));
+    }
+    if let Ok(password) = std::env::var("RESIDUAL_PASSWORD") {
+        return Ok(Password::new(password));
+    }
+    rpassword::prompt_password("Password: ").map(Password::new).map_err(AccountError::Password)
+}

@@ -1,0 +1,128 @@
+//! `pay`, `channel`, `redeem`, `sweep`, `flow`, `claim`, `collect`, `audit`.
+
+use residual_client::{ClaimRow, Closing};
+use residual_primitives::{Amount, AssetId};
+use serde_json::json;
+
+use crate::{
+    cli::{Channel, Pay},
+    commands::Here,
+    failure::Failure,
+    output::{Output, Table},
+};
+
+/// What a gateway on this machine lets stand unclaimed, in whole tokens.
+const UNCLAIMED_CAP: &str = "1000000";
+
+impl Here<'_> {
+    fn tokens(&self, text: &str) -> Result<Amount, Failure> {
+        Ok(Amount::parse_tokens(text, self.client.currency().decimals)?)
+    }
+
+    fn show(&self, amount: Amount) -> String {
+        self.client.currency().show(amount)
+    }
+}
+
+pub(super) async fn pay(here: &Here<'_>, what: Pay, output: &mut Output) -> Result<(), Failure> {
+    let payer = here.account()?;
+    let amount = here.tokens(&what.amount)?;
+    let paid = here.client.pay(&payer, what.asset, what.kind, amount, what.till).await?;
+    output.result(&paid, |paid| match paid.till {
+        Some(till) => format!("paid {} into the till {till}; `residual sweep {}` credits it", here.show(paid.amount), paid.asset),
+        None => format!("paid {} to {} for {}", here.show(paid.amount), paid.asset, paid.kind),
+    })?;
+    Ok(())
+}
+
+pub(super) async fn channel(here: &Here<'_>, what: Channel, output: &mut Output) -> Result<(), Failure> {
+    let rows = match what {
+        Channel::Open { asset, amount, gateway, withdraw_delay_s } => {
+            let (payer, gateway) = (here.account()?, here.client.address_of(&gateway)?);
+            vec![here.client.open_channel(&payer, asset, gateway, here.tokens(&amount)?, withdraw_delay_s).await?]
+        }
+        Channel::TopUp { channel, amount } => {
+            vec![here.client.top_up(&here.account()?, channel, here.tokens(&amount)?).await?]
+        }
+        Channel::Close { channel } => {
+            let closing = here.client.close_channel(&here.account()?, channel).await?;
+            output.result(&closing, |closing| match closing {
+                Closing::Requested { amount, ready_at_s } => format!(
+                    "asked for {}; repeat the command after {ready_at_s} (UNIX seconds) to receive it",
+                    here.show(*amount)
+                ),
+                Closing::Returned { amount } => format!("{} came back", here.show(*amount)),
+            })?;
+            return Ok(());
+        }
+        Channel::List => here.client.channel_rows().await?,
+    };
+    output.result(&rows, |rows| {
+        let mut table = Table::new(&["channel", "asset", ">deposited", ">claimed"]);
+        for row in rows {
+            let cells = [row.channel.to_string(), row.asset.to_string()];
+            table.row(cells.into_iter().chain([here.show(row.balance), here.show(row.claimed)]));
+        }
+        table.render()
+    })?;
+    Ok(())
+}
+
+pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {
+    let gateway = here.account()?;
+    let meter = here.client.meter(gateway.address(), here.tokens(UNCLAIMED_CAP)?).await?;
+    let redeemed = here.client.redeem(&gateway, &meter, asset).await?;
+    output.result(&redeemed, |redeemed| {
+        format!("claimed {} of {} channels, swept {}", here.show(redeemed.claimed), redeemed.channels, here.show(redeemed.swept))
+    })?;
+    Ok(())
+}
+
+pub(super) async fn sweep(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {
+    let swept = here.client.sweep(&here.account()?, asset).await?;
+    output.result(&json!({ "asset": asset, "swept": swept }), |_| format!("swept {}", here.show(swept)))?;
+    Ok(())
+}
+
+pub(super) async fn flow(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {
+    let flowed = here.client.flow(&here.account()?, asset).await?;
+    let text = if flowed { "carried to the parents" } else { "nothing is owed to the parents" };
+    output.result(&json!({ "asset": asset, "flowed": flowed }), |_| text.to_owned())?;
+    Ok(())
+}
+
+pub(super) async fn claim(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {
+    let claims = here.client.claim(&here.account()?, asset).await?;
+    output.result(&claims, |claims| claimed(here, claims))?;
+    Ok(())
+}
+
+pub(super) async fn collect(here: &Here<'_>, asset: Option<AssetId>, output: &mut Output) -> Result<(), Failure> {
+    let collected = here.client.collect(&here.account()?, asset).await?;
+    output.result(&collected, |collected| {
+        format!("swept {}, flowed {} assets\n{}", here.show(collected.swept), collected.flowed, claimed(here, &collected.claims))
+    })?;
+    Ok(())
+}
+
+fn claimed(here: &Here<'_>, claims: &[ClaimRow]) -> String {
+    if claims.is_empty() {
+        return "nothing to claim".to_owned();
+    }
+    let mut table = Table::new(&["asset", ">claimed"]);
+    for claim in claims {
+        table.row([claim.asset.to_string(), here.show(claim.amount)]);
+    }
+    table.render()
+}
+
+pub(super) async fn audit(here: &Here<'_>, output: &mut Output) -> Result<(), Failure> {
+    let audited = here.client.audit().await?;
+    output.result(&audited, |audited| {
+        format!(
+            "{} events up to block {}, {} balances compared\naudit: every unit accounted for",
+            audited.events, audited.block, audited.balances
+        )
+    })?;
+    Ok(())
+}

@@ -1,0 +1,362 @@
+//! The whole loop on a fresh embedded ledger: three datasets and two generations of models are published, licensed,
+//! trained, used and paid; every owner claims; an audit recomputes all of it. Every step goes through the same calls of
+//! `client` as the single commands.
+
+mod cast;
+mod ending;
+
+use std::{fs, io, path::Path, time::Instant};
+
+use residual_classifier::{
+    FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
+};
+use residual_client::{
+    AccountError, AuditError, ChannelError, Charge, Client, ClientError, Existing, GetError, LedgerError, LicenseError,
+    Profile, Publication, PublishError, PublishedAsset, TransferError,
+};
+use residual_primitives::{Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
+
+use crate::{
+    cli::Demo,
+    commands::ANY_PORT,
+    failure::Failure,
+    output::Output,
+    terms_file::{self, TermsFileError},
+};
+use cast::{Cast, Who};
+
+/// Calls that are made of the grandchild.
+const PREDICTIONS: u32 = 1_000;
+
+/// How many of them lie between two redemptions.
+const REDEEM_EVERY: u32 = 250;
+
+/// How long the payer of the demo waits to take money back: the shortest there is.
+const WITHDRAW_DELAY_S: u64 = 900;
+
+/// Why the demo ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    #[error("example file {path}: {source}; give the folder of the examples with --examples")]
+    Example {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("example file {path}: {source}")]
+    Csv {
+        path: String,
+        #[source]
+        source: residual_classifier::CsvError,
+    },
+    #[error(transparent)]
+    Terms(#[from] TermsFileError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    FineTune(#[from] FineTuneError),
+    #[error("the licensed model cannot be read: {0}")]
+    Onnx(#[from] onnx::ImportError),
+    #[error("the licensed file cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    License(#[from] LicenseError),
+    #[error(transparent)]
+    Get(#[from] GetError),
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Promise(#[from] residual_client::PromiseError),
+    #[error(transparent)]
+    Charge(#[from] residual_client::ChargeError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The assets, as they are published.
+struct Assets {
+    photos: PublishedAsset,
+    digits_a: PublishedAsset,
+    digits_b: PublishedAsset,
+}
+
+/// The models, and how often each is right on the third of the digits that neither saw.
+struct Models {
+    child: PublishedAsset,
+    grandchild: PublishedAsset,
+    child_accuracy: f64,
+    grandchild_accuracy: f64,
+    /// The grandchild as its buyer got it.
+    served: Model,
+}
+
+/// The demo on its way.
+struct Story<'a> {
+    client: &'a Client,
+    cast: Cast,
+    examples: &'a Path,
+    /// Where buyers put what they get.
+    downloads: &'a Path,
+    output: &'a mut Output,
+}
+
+/// Runs the demo in a directory that is gone afterwards.
+pub(crate) async fn run(what: &Demo, output: &mut Output) -> Result<(), Failure> {
+    let started = Instant::now();
+    let directory = tempfile::tempdir()?;
+    let client =
+        Client::init(&directory.path().join("data"), true, ANY_PORT, || unreachable!("development mode asks for none"))
+            .await?;
+    let downloads = directory.path().join("downloads");
+    let cast = Cast::new(&client)?;
+    let mut story = Story { client: &client, cast, examples: &what.examples, downloads: &downloads, output };
+    let outcome = story.tell(started).await;
+    client.close().await;
+    Ok(outcome?)
+}
+
+impl Story<'_> {
+    fn say(&mut self, line: &str) -> Result<(), DemoError> {
+        Ok(self.output.say(line)?)
+    }
+
+    fn tokens(&self, text: &str) -> Amount {
+        let decimals = self.client.currency().decimals;
+        Amount::parse_tokens(text, decimals).expect("the demo's own amounts are amounts")
+    }
+
+    async fn tell(&mut self, started: Instant) -> Result<(), DemoError> {
+        self.cast.fund(self.client, self.tokens("1000")).await?;
+        let assets = self.publish().await?;
+        let held_out = parse(&self.examples.join("digits-held-out/digits.csv"))?;
+        let models = self.derive(&assets, &held_out).await?;
+        let resold = self.use_and_pay(&models, &held_out).await?;
+        self.resell(resold).await?;
+        ending::end(self, &assets, &models, started).await
+    }
+
+    /// 1. Three datasets, each with three owners and two kinds of terms.
+    async fn publish(&mut self) -> Result<Assets, DemoError> {
+        self.say("1. publish")?;
+        let photos = [(Who::Ada, 600_000), (Who::Bo, 300_000), (Who::Cy, 100_000)];
+        let digits_a = [(Who::Dee, 700_000), (Who::Bo, 200_000), (Who::Cy, 100_000)];
+        let digits_b = [(Who::Eli, 500_000), (Who::Ada, 350_000), (Who::Dee, 150_000)];
+        Ok(Assets {
+            photos: self.publish_one("photos", &photos, &["research", "subscription"]).await?,
+            digits_a: self.publish_one("digits-a", &digits_a, &["research", "commercial"]).await?,
+            digits_b: self.publish_one("digits-b", &digits_b, &["commercial", "subscription"]).await?,
+        })
+    }
+
+    async fn publish_one(
+        &mut self,
+        name: &str,
+        holders: &[(Who, u32)],
+        terms: &[&str],
+    ) -> Result<PublishedAsset, DemoError> {
+        let publication = self.publication(&self.examples.join(name), AssetKind::Dataset, name, holders, terms, &[])?;
+        self.register(holders[0].0, publication).await
+    }
+
+    fn publication(
+        &self,
+        path: &Path,
+        kind: AssetKind,
+        name: &str,
+        holders: &[(Who, u32)],
+        terms: &[&str],
+        licences: &[LicenceId],
+    ) -> Result<Publication, DemoError> {
+        let mut offered = Vec::new();
+        for file in terms {
+            let file = self.examples.join("terms").join(format!("{file}.toml"));
+            offered.push(terms_file::read(&file, self.client.currency())?);
+        }
+        Ok(Publication {
+            path: path.to_owned(),
+            kind,
+            name: name.to_owned(),
+            description: String::new(),
+            holders: holders.iter().map(|(who, units)| (self.cast.address(*who), *units)).collect(),
+            terms: offered,
+            licences: licences.to_vec(),
+            resale: Bps::new(500).expect("5% is a rate"),
+            profile: Profile::Fixed,
+        })
+    }
+
+    async fn register(&mut self, publisher: Who, publication: Publication) -> Result<PublishedAsset, DemoError> {
+        let account = self.cast.account(publisher).clone();
+        let (client, output) = (self.client, &mut *self.output);
+        let name = publication.name.clone();
+        let progress = &mut |done: residual_client::Progress| output.progress("sealing", done.done, done.total);
+        let published = client.publish(&account, publication, progress).await?;
+        self.cast.name_asset(published.asset, &name);
+        self.say(&format!(
+            "   {publisher} publishes {name}: {} files, {} bytes sealed; asset {}",
+            published.files, published.content_bytes, published.asset
+        ))?;
+        Ok(published)
+    }
+
+    async fn license(&mut self, buyer: Who, asset: AssetId, terms: TermsId) -> Result<LicenceId, DemoError> {
+        let account = self.cast.account(buyer);
+        let bought = self.client.license(account, asset, terms, account.address(), None).await?;
+        let (name, price) = (self.cast.asset(asset).to_owned(), self.client.currency().show(bought.price));
+        let term = if bought.expires_at_s.is_some() { "for 30 days" } else { "for ever" };
+        self.say(&format!("   {buyer} licenses {name} for {price}, {term}"))?;
+        Ok(bought.licence)
+    }
+
+    /// Fetches what a licence opens and verifies every chunk of it.
+    async fn get(&mut self, holder: Who, licence: LicenceId) -> Result<std::path::PathBuf, DemoError> {
+        let account = self.cast.account(holder).clone();
+        let name = self.cast.asset(licence.asset()).to_owned();
+        let target = self.downloads.join(format!("{holder}-{name}"));
+        let (client, output) = (self.client, &mut *self.output);
+        let progress = &mut |done: residual_client::Progress| output.progress("verifying", done.done, done.total);
+        let got = client.get(&account, licence, None, &target, Existing::Keep, progress).await?;
+        self.say(&format!("   {holder} gets {name}: {} files, {} bytes, every chunk verified", got.written, got.bytes))?;
+        Ok(target)
+    }
+
+    /// 2 to 4. Licences are bought, the data fetched, a model trained on it, and another from that one.
+    async fn derive(&mut self, assets: &Assets, held_out: &[Sample]) -> Result<Models, DemoError> {
+        self.say("2. license")?;
+        let research = self.license(Who::Gus, assets.photos.asset, assets.photos.terms[0]).await?;
+        let subscription = self.license(Who::Hal, assets.photos.asset, assets.photos.terms[1]).await?;
+        let digits_a = self.license(Who::Fay, assets.digits_a.asset, assets.digits_a.terms[1]).await?;
+        let digits_b = self.license(Who::Gus, assets.digits_b.asset, assets.digits_b.terms[0]).await?;
+
+        self.say("3. get")?;
+        self.get(Who::Gus, research).await?;
+        self.get(Who::Hal, subscription).await?;
+        let data_a = self.get(Who::Fay, digits_a).await?;
+        let data_b = self.get(Who::Gus, digits_b).await?;
+
+        self.say("4. derive")?;
+        let child = train(&parse(&data_a.join("digits.csv"))?, &TrainConfig::default())?;
+        let child_accuracy = child.accuracy(held_out);
+        self.say(&format!("   Fay trains on digits-a: {child_accuracy} right on the held-out third"))?;
+        let holders = [(Who::Fay, 1_000_000)];
+        let child = self.publish_model(Who::Fay, "reader", &child, &holders, &[digits_a]).await?;
+
+        let of_child = self.license(Who::Gus, child.asset, child.terms[0]).await?;
+        let parent = self.get(Who::Gus, of_child).await?;
+        let parent = onnx::import(&fs::read(parent.join("reader.onnx"))?)?;
+        let grandchild = fine_tune(&parent, &parse(&data_b.join("digits.csv"))?, &FineTuneConfig::default())?;
+        let grandchild_accuracy = grandchild.accuracy(held_out);
+        self.say(&format!(
+            "   Gus fine-tunes it with digits-b: {grandchild_accuracy}, a lift of {:+.4}",
+            grandchild_accuracy.fraction() - child_accuracy.fraction()
+        ))?;
+        let holders = [(Who::Gus, 900_000), (Who::Fay, 100_000)];
+        let published =
+            self.publish_model(Who::Gus, "better-reader", &grandchild, &holders, &[of_child, digits_b]).await?;
+        let served = onnx::import(&onnx::export(&grandchild))?;
+        Ok(Models {
+            child,
+            grandchild: published,
+            child_accuracy: child_accuracy.fraction(),
+            grandchild_accuracy: grandchild_accuracy.fraction(),
+            served,
+        })
+    }
+
+    async fn publish_model(
+        &mut self,
+        publisher: Who,
+        name: &str,
+        model: &Model,
+        holders: &[(Who, u32)],
+        licences: &[LicenceId],
+    ) -> Result<PublishedAsset, DemoError> {
+        let folder = self.downloads.join(format!("{publisher}-{name}-onnx"));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("{name}.onnx")), onnx::export(model))?;
+        let publication = self.publication(&folder, AssetKind::Model, name, holders, &["model"], licences)?;
+        self.register(publisher, publication).await
+    }
+
+    /// 5. A thousand paid predictions over a channel, redeemed in batches; shares change hands in between.
+    async fn use_and_pay(&mut self, models: &Models, held_out: &[Sample]) -> Result<LicenceId, DemoError> {
+        self.say("5. use")?;
+        let grandchild = models.grandchild.asset;
+        let price = self.tokens("0.002");
+        let (app, gateway) = (self.cast.account(Who::App).clone(), self.cast.account(Who::Gus).clone());
+        let deposit = self.tokens("5");
+        let open = self.client.open_channel(&app, grandchild, gateway.address(), deposit, WITHDRAW_DELAY_S).await?;
+        let mut purse = self.client.purse(open.channel).await?;
+        let meter = self.client.meter(gateway.address(), deposit).await?;
+        let receiver = purse.config().receiver;
+        let mut right = 0_u32;
+        for call in 0..PREDICTIONS {
+            let sample = &held_out[call as usize % held_out.len()];
+            // The payer signs, the gateway makes the charge durable, and only then answers.
+            let voucher = purse.promise(price, |digest| Ok::<_, io::Error>(app.sign_hash(*digest).as_bytes()))?;
+            let charge = Charge {
+                request_id: B256::from(residual_primitives::U256::from(call)),
+                request_digest: digest_of(sample),
+                receiver,
+                token: self.client.currency().token,
+                amount: price,
+                at_s: 0,
+            };
+            meter.accept(&voucher, &charge)?;
+            right += u32::from(models.served.predict(sample.pixels()).label == sample.label());
+            self.output.progress("predicting", u64::from(call) + 1, PREDICTIONS.into());
+            if (call + 1) % REDEEM_EVERY == 0 {
+                self.client.redeem(&gateway, &meter, grandchild).await?;
+                purse.confirm(self.client.escrow(open.channel).await?);
+                if call + 1 == PREDICTIONS / 2 {
+                    let investor = self.cast.address(Who::Hal);
+                    self.client.transfer_shares(&gateway, grandchild, investor, 250_000).await?;
+                }
+            }
+        }
+        let paid = self.client.currency().show(purse.promised());
+        self.say(&format!("   App makes {PREDICTIONS} paid predictions, {right} of them right, for {paid}"))?;
+        self.say(&format!(
+            "   Gus redeems the vouchers in {} batches, and half-way gives Hal 250000 shares of better-reader",
+            PREDICTIONS / REDEEM_EVERY
+        ))?;
+        self.license(Who::App, grandchild, models.grandchild.terms[0]).await
+    }
+
+    /// A licence is sold on at a market, which pays the royalty into the resale till as ERC-2981 says.
+    async fn resell(&mut self, licence: LicenceId) -> Result<(), DemoError> {
+        let sale_price = self.tokens("12");
+        let (receiver, royalty) = self.client.resale_royalty(licence, sale_price).await?;
+        let market = self.cast.account(Who::App);
+        let paid = self.client.pay(market, licence.asset(), RevenueKind::Resale, royalty, true).await?;
+        debug_assert_eq!(paid.till, Some(receiver));
+        let show = |amount| self.client.currency().show(amount);
+        let line = format!(
+            "   a licence of better-reader is resold for {}; the market pays {} into the resale till",
+            show(sale_price),
+            show(royalty)
+        );
+        self.say(&line)
+    }
+}
+
+/// What the answer depends on.
+fn digest_of(sample: &Sample) -> B256 {
+    residual_client::digest(sample.pixels())
+}
+
+fn parse(path: &Path) -> Result<Vec<Sample>, DemoError> {
+    let shown = || path.display().to_string();
+    let bytes = fs::read(path).map_err(|source| DemoError::Example { path: shown(), source })?;
+    parse_csv(&bytes).map_err(|source| DemoError::Csv { path: shown(), source })
+}

@@ -1,0 +1,186 @@
+//! Everything that can go wrong, once each to an exit code (the table is in the help and the README).
+
+use std::io;
+
+use residual_client::{
+    AccountError, AuditError, ChannelError, ClientError, GetError, HomeError, LedgerError, LicenseError, PublishError,
+    TransferError,
+};
+use residual_primitives::{AmountError, RateError};
+
+use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    TermsFile(#[from] TermsFileError),
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    #[error("expected --holder ACCOUNT=UNITS with whole units, found {found:?}")]
+    Holder { found: String },
+    #[error("expected an account to act with: give one with --account, RESIDUAL_ACCOUNT or `account` in residual.toml")]
+    NoAccount,
+    #[error("expected an asset id (0x and 32 digits) or a licence id (0x and 64 digits), found {found:?}")]
+    NoId { found: String },
+    #[error("expected a private key as 0x and 64 hexadecimal digits on the standard input, found something else")]
+    NoKey,
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    License(#[from] LicenseError),
+    #[error(transparent)]
+    Get(#[from] GetError),
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Wrong usage or input.
+pub(crate) const USAGE: u8 = 2;
+const FAILED: u8 = 1;
+const NOT_THERE: u8 = 3;
+const REFUSED: u8 = 4;
+const LEDGER: u8 = 5;
+const HOME: u8 = 6;
+const DIFFERENCE: u8 = 7;
+
+impl Failure {
+    /// The exit code, as the help says.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::TermsFile(_)
+            | Self::Amount(_)
+            | Self::Rate(_)
+            | Self::Holder { .. }
+            | Self::NoAccount
+            | Self::NoId { .. }
+            | Self::NoKey => USAGE,
+            Self::Client(error) => client(error),
+            Self::Account(error) => account(error),
+            Self::Publish(error) => publish(error),
+            Self::License(error) => license(error),
+            Self::Get(error) => get(error),
+            Self::Channel(error) => channel(error),
+            Self::Transfer(error) => match error {
+                TransferError::Nothing => USAGE,
+                TransferError::TooFew { .. } => REFUSED,
+                TransferError::Home(error) => home(error),
+                TransferError::Ledger(error) => ledger(error),
+            },
+            Self::Audit(error) => match error {
+                AuditError::Difference(_) | AuditError::NotAccounted => DIFFERENCE,
+                AuditError::Ledger(error) => ledger(error),
+            },
+            Self::Demo(_) | Self::Output(_) => FAILED,
+            Self::Ledger(error) => ledger(error),
+        }
+    }
+}
+
+fn home(error: &HomeError) -> u8 {
+    match error {
+        HomeError::Missing { .. } => NOT_THERE,
+        _ => HOME,
+    }
+}
+
+fn client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Home(error) => home(error),
+        ClientError::Account(error) => account(error),
+        ClientError::DevelopmentMode { .. } => USAGE,
+        ClientError::Unfinished { .. } | ClientError::InUse { .. } | ClientError::Ledger(_) => HOME,
+        ClientError::Connect(_) | ClientError::Deploy(_) | ClientError::Deployment(_) => LEDGER,
+        ClientError::Call(error) => ledger(error),
+    }
+}
+
+fn account(error: &AccountError) -> u8 {
+    match error {
+        AccountError::Unknown { .. } => NOT_THERE,
+        AccountError::Password(_) => USAGE,
+        AccountError::Development(_) | AccountError::Keystore(_) => REFUSED,
+        AccountError::Home(error) => home(error),
+        AccountError::Ledger(error) => ledger(error),
+    }
+}
+
+fn publish(error: &PublishError) -> u8 {
+    match error {
+        PublishError::Name { .. }
+        | PublishError::Units { .. }
+        | PublishError::NoUnits { .. }
+        | PublishError::LicenceTwice { .. }
+        | PublishError::FileName(_)
+        | PublishError::Terms(_) => USAGE,
+        PublishError::Changed { .. } => REFUSED,
+        PublishError::Home(error) => home(error),
+        PublishError::Store(_) | PublishError::Keyring(_) | PublishError::Open(_) => HOME,
+        PublishError::Ledger(error) => ledger(error),
+        PublishError::Tree(_) | PublishError::Seal(_) | PublishError::Manifest(_) | PublishError::Path { .. } => FAILED,
+    }
+}
+
+fn license(error: &LicenseError) -> u8 {
+    match error {
+        LicenseError::UnknownTerms { .. } | LicenseError::NotOffered { .. } => NOT_THERE,
+        LicenseError::PriceAboveMax { .. }
+        | LicenseError::InsufficientFunds { .. }
+        | LicenseError::NotRenewable { .. } => REFUSED,
+        LicenseError::Home(error) => home(error),
+        LicenseError::Ledger(error) => ledger(error),
+    }
+}
+
+fn get(error: &GetError) -> u8 {
+    match error {
+        GetError::VersionNotGranted { .. } | GetError::Release(_) => REFUSED,
+        GetError::Keyring(_) | GetError::Open(_) | GetError::Store(_) => HOME,
+        GetError::Extract(_) | GetError::Wrap(_) => FAILED,
+        GetError::Home(error) => home(error),
+        GetError::Ledger(error) => ledger(error),
+    }
+}
+
+fn channel(error: &ChannelError) -> u8 {
+    match error {
+        ChannelError::WithdrawDelay { .. } => USAGE,
+        ChannelError::Unknown { .. } => NOT_THERE,
+        ChannelError::NothingLeft { .. } | ChannelError::Serve(_) => REFUSED,
+        ChannelError::Purse(_) | ChannelError::Meter(_) | ChannelError::Commit(_) => HOME,
+        ChannelError::Deposit(error) => license(error),
+        ChannelError::Home(error) => home(error),
+        ChannelError::Ledger(error) => ledger(error),
+    }
+}
+
+fn ledger(error: &LedgerError) -> u8 {
+    match error {
+        LedgerError::UnknownAsset { .. } | LedgerError::UnknownLicence { .. } | LedgerError::UnknownVersion { .. } => {
+            NOT_THERE
+        }
+        LedgerError::Home(error) => home(error),
+        LedgerError::Journal(_) => HOME,
+        error if error.is_refusal() => REFUSED,
+        _ => LEDGER,
+    }
+}
