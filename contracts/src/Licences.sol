@@ -64,21 +64,16 @@ contract Licences is ILicences, PackedERC721 {
         if (_purchases[termsId] != 0) return termsId;
 
         if (terms.rights == 0 || terms.rights > ALL_RIGHTS) revert RightsNotValid(terms.rights);
-        if (terms.price > MAX_PRICE) revert PriceAboveLimit(terms.price);
-        if (
-            terms.currency == address(0)
-                && (terms.price != 0 || terms.trainingUnitPrice != 0 || terms.inferenceUnitPrice != 0)
-        ) revert CurrencyMissing();
+        _checkPrice(terms.price, terms.currency);
+        _checkPrice(terms.trainingUnitPrice, terms.currency);
+        _checkPrice(terms.inferenceUnitPrice, terms.currency);
         for (uint256 kind = 0; kind < Edges.KINDS; ++kind) {
             if (terms.rates[kind] > Edges.MAX_SUM_BPS) revert RateAboveLimit(kind, terms.rates[kind]);
             if (terms.rates[kind] != 0 && terms.rights & DERIVE == 0) revert RatesWithoutDerive();
         }
         if (terms.renewable && terms.period == 0) revert RenewableWithoutPeriod();
         if (terms.vesting != 0) revert VestingNotDefined(terms.vesting);
-        uint256 textLength = bytes(terms.legalText).length;
-        if (textLength == 0 || textLength > MAX_LEGAL_TEXT_BYTES || terms.textCid.length > MAX_TEXT_CID_BYTES) {
-            revert LegalTextLength(textLength, terms.textCid.length);
-        }
+        _checkText(bytes(terms.legalText), terms.textCid);
 
         uint64 number = ++_termsCount;
         _terms[number] = TermsWord.pack(terms);
@@ -313,6 +308,20 @@ contract Licences is ILicences, PackedERC721 {
             }
         }
         return super._update(to, licenceId, auth);
+    }
+
+    function _checkPrice(uint256 price, address currency) private pure {
+        if (price > MAX_PRICE) revert PriceAboveLimit(price);
+        if (price != 0 && currency == address(0)) revert CurrencyMissing();
+    }
+
+    function _checkText(bytes calldata legalText, bytes calldata textCid) private pure {
+        if (legalText.length == 0 || legalText.length > MAX_LEGAL_TEXT_BYTES || textCid.length > MAX_TEXT_CID_BYTES) {
+            revert LegalTextLength(legalText.length, textCid.length);
+        }
+        for (uint256 i = 0; i < legalText.length; ++i) {
+            if (legalText[i] < 0x20 || legalText[i] > 0x7e) revert LegalTextNotPrintable(i);
+        }
     }
 
     function _offer(uint256 assetId, bytes32 termsId) private {

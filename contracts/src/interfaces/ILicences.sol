@@ -27,8 +27,8 @@ interface ILicences is IERC721, IERC2981, IERC5643 {
     /// @param currency the ERC-20 of all prices; zero only if every price is zero
     /// @param price of a licence and of each period of renewal, below 2^88
     /// @param period how long a licence lasts, in seconds; zero is for ever, and then not renewable
-    /// @param trainingUnitPrice what the licensor asks for a unit of training
-    /// @param inferenceUnitPrice what the licensor asks for a call
+    /// @param trainingUnitPrice what the licensor asks for a unit of training, below 2^88
+    /// @param inferenceUnitPrice what the licensor asks for a call, below 2^88
     /// @param rates basis points of a child's revenue of each kind (licence, training, inference, resale) that it will
     ///        owe, each at most 9,000; all zero without DERIVE
     /// @param reach `All`: of the own revenue of every descendant; `Child`: of all that a direct child receives
@@ -36,7 +36,7 @@ interface ILicences is IERC721, IERC2981, IERC5643 {
     /// @param supplyCap how many licences may be sold on one asset under these terms; zero is any number
     /// @param hook who may hold a licence ({IEligibility}); zero is anyone
     /// @param vesting must be zero: the meaning of another value is not defined
-    /// @param legalText SPDX id or `LicenseRef-...`, 1 to 64 bytes
+    /// @param legalText SPDX id or `LicenseRef-...`, 1 to 64 characters of printable ASCII
     /// @param textCid the CID of the legal text in binary, at most 128 bytes
     struct Terms {
         uint8 rights;
@@ -133,6 +133,8 @@ interface ILicences is IERC721, IERC2981, IERC5643 {
     error VestingNotDefined(uint256 vesting);
     /// Expected a legal text of 1 to 64 bytes and a CID of at most 128.
     error LegalTextLength(uint256 legalText, uint256 textCid);
+    /// Expected printable ASCII, 0x20 to 0x7e: the byte at `index` is not. So every reader of the event sees one text.
+    error LegalTextNotPrintable(uint256 index);
     /// Expected a currency that is listed in `Royalties`.
     error CurrencyNotListed(address currency);
     error AlreadyOffered(uint256 assetId, bytes32 termsId);

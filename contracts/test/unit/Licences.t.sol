@@ -140,6 +140,17 @@ contract LicencesTest is CoreFixture {
         terms.legalText = "";
         _refusedTerms(terms, abi.encodeWithSelector(ILicences.LegalTextLength.selector, 0, 0));
         terms = plainTerms();
+        terms.legalText = string(abi.encodePacked("MIT", bytes1(0xff)));
+        _refusedTerms(terms, abi.encodeWithSelector(ILicences.LegalTextNotPrintable.selector, 3));
+        terms.legalText = "\n";
+        _refusedTerms(terms, abi.encodeWithSelector(ILicences.LegalTextNotPrintable.selector, 0));
+        terms = pricedTerms(1);
+        terms.trainingUnitPrice = 1 << 88;
+        _refusedTerms(terms, abi.encodeWithSelector(ILicences.PriceAboveLimit.selector, 1 << 88));
+        terms = pricedTerms(1);
+        terms.inferenceUnitPrice = type(uint256).max;
+        _refusedTerms(terms, abi.encodeWithSelector(ILicences.PriceAboveLimit.selector, type(uint256).max));
+        terms = plainTerms();
         terms.textCid = new bytes(129);
         _refusedTerms(terms, abi.encodeWithSelector(ILicences.LegalTextLength.selector, 24, 129));
     }
