@@ -159,21 +159,25 @@ impl Client {
     ) -> Result<BoughtLicence, LicenseError> {
         self.asset_row(asset).await?;
         let row = self.terms_row(terms).await?.ok_or(LicenseError::UnknownTerms { terms })?;
-        if !self.is_offered(asset, terms).await? {
-            return Err(LicenseError::NotOffered { asset, terms });
-        }
         let max_price = max_price.unwrap_or(row.price);
         if row.price > max_price {
             return Err(LicenseError::PriceAboveMax { price: row.price, max_price });
         }
-        self.allow(buyer, row.currency, self.suite().royalties, row.price).await?;
+        let parts: [&[u8]; 3] = [&asset.to_be_bytes(), terms.0.as_slice(), recipient.as_slice()];
+        let mut operation = self.operation(buyer.address(), "license", &parts)?;
+        if !operation.interrupted() {
+            if !self.is_offered(asset, terms).await? {
+                return Err(LicenseError::NotOffered { asset, terms });
+            }
+            self.allow(buyer, row.currency, self.suite().royalties, row.price).await?;
+        }
         let call = Licences::buyCall {
             assetId: asset.to_u256(),
             termsId: terms.0,
             recipient,
             maxPrice: U256::from(max_price.0),
         };
-        let receipt = self.send(buyer, self.suite().licences, &call).await?;
+        let receipt = operation.send(buyer, self.suite().licences, &call).await?;
         let bought = receipt
             .event::<Licences::Bought>(self.suite().licences)
             .ok_or_else(|| LedgerError::unexpected("a purchase without its event"))?;
@@ -200,10 +204,14 @@ impl Client {
             return Err(LicenseError::NotRenewable { licence });
         }
         let price = Amount(row.price.0.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a price"))?);
-        self.allow(payer, row.currency, self.suite().royalties, price).await?;
+        let parts: [&[u8]; 2] = [&licence.to_u256().to_be_bytes::<32>(), &periods.to_be_bytes()];
+        let mut operation = self.operation(payer.address(), "renew", &parts)?;
+        if !operation.interrupted() {
+            self.allow(payer, row.currency, self.suite().royalties, price).await?;
+        }
         let duration = row.period_s.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a period"))?;
         let call = Licences::renewSubscriptionCall { licenceId: licence.to_u256(), duration };
-        let receipt = self.send(payer, self.suite().licences, &call).await?;
+        let receipt = operation.send(payer, self.suite().licences, &call).await?;
         let renewed = self.licence_row(licence).await?;
         Ok(BoughtLicence {
             licence,

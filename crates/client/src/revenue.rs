@@ -69,17 +69,23 @@ impl Client {
         self.asset_row(asset).await?;
         let token = self.currency().token;
         let royalties = self.suite().royalties;
+        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), &[kind as u8], &amount.0.to_be_bytes(), &[into_till.into()]];
+        let mut operation = self.operation(payer.address(), "pay", &parts).map_err(LedgerError::from)?;
         if into_till {
             let till = self.till(asset, kind).await?;
-            self.check_funds(payer.address(), token, amount).await?;
+            if !operation.interrupted() {
+                self.check_funds(payer.address(), token, amount).await?;
+            }
             let call = TestUSD::transferCall { to: till, value: U256::from(amount.0) };
-            let receipt = self.send(payer, token, &call).await?;
+            let receipt = operation.send(payer, token, &call).await?;
             return Ok(Paid { asset, kind, amount, till: Some(till), transaction: receipt.transaction_hash });
         }
-        self.allow(payer, token, royalties, amount).await?;
+        if !operation.interrupted() {
+            self.allow(payer, token, royalties, amount).await?;
+        }
         let call =
             Royalties::payCall { assetId: asset.to_u256(), kind: kind as u8, token, amount: U256::from(amount.0) };
-        let receipt = self.send(payer, royalties, &call).await?;
+        let receipt = operation.send(payer, royalties, &call).await?;
         Ok(Paid { asset, kind, amount, till: None, transaction: receipt.transaction_hash })
     }
 
