@@ -175,6 +175,7 @@ impl Chain {
             size: PageSize::new(),
             news: News::new(self),
             shorter_since: None,
+            lost: false,
         }
     }
 
@@ -247,6 +248,8 @@ pub struct LogStream {
     news: News,
     /// Since when the node has shown a chain that ends below the last checkpoint.
     shorter_since: Option<Instant>,
+    /// Whether the node was gone: what comes back at its address may be another chain.
+    lost: bool,
 }
 
 impl LogStream {
@@ -279,14 +282,11 @@ impl LogStream {
                 }
                 Err(StepError::Rpc(error)) if error.is_transient() => {
                     tracing::warn!(%error, "the log stream waits for the node");
+                    self.lost = true;
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
-                    match self.chain.check_id().await {
-                        Err(error @ ConnectError::WrongChain { .. }) => return Err(error.into()),
-                        // The next step finds out whether the node is there.
-                        _ => continue,
-                    }
                 }
+                Err(StepError::OtherChain(error)) => return Err(error.into()),
                 Err(StepError::Rpc(error)) => {
                     refusals += 1;
                     if refusals >= REFUSALS_MAX {
@@ -300,6 +300,10 @@ impl LogStream {
 
     /// One page, or a reorganisation, or none while there is no news.
     async fn step(&mut self) -> Result<Option<Update>, StepError> {
+        if self.lost {
+            self.chain.check_id().await?;
+            self.lost = false;
+        }
         let head = self.chain.final_head().await?;
         if head.number < self.next_block {
             return self.look_back(&head).await;
@@ -373,6 +377,7 @@ impl LogStream {
 
     /// Back to the last checkpoint that still holds.
     async fn go_back(&mut self) -> Result<Update, StepError> {
+        self.chain.check_id().await?;
         let mut kept = self.checkpoints.len();
         while kept > 0 && !self.holds(&self.checkpoints[kept - 1]).await? {
             kept -= 1;
@@ -395,12 +400,22 @@ enum StepError {
     Refused,
     /// The chain changed under the step.
     Moved,
+    OtherChain(ConnectError),
     Rpc(RpcError),
 }
 
 impl From<RpcError> for StepError {
     fn from(error: RpcError) -> Self {
         Self::Rpc(error)
+    }
+}
+
+impl From<ConnectError> for StepError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Rpc(error) => Self::Rpc(error),
+            error => Self::OtherChain(error),
+        }
     }
 }
 
