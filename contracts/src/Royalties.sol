@@ -570,11 +570,13 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         }
     }
 
-    /// @return word with its rates, or zero if the asset has no place for the token
+    /// @return word with its rates, which the caller writes; closed if the asset has no place for the token
     function _openInherited(uint256 assetId, address token, uint256 pair) private returns (uint256 word) {
-        if (!_join(assetId, token, _accounts[token][assetId], Revenue.INHERITED_FLAG)) return 0;
+        Revenue.Account storage account = _accounts[token][assetId];
+        if (!_join(assetId, token, account, Revenue.INHERITED_FLAG)) return 0;
+        if (pair == 0) account.inherited[1] |= Revenue.FIRST_INHERITED_FLAG;
         (, uint256[4] memory rates) = ASSETS.rateSums(assetId);
-        return word.opened(rates[2 * pair], rates[2 * pair + 1]);
+        return account.inherited[pair].opened(rates[2 * pair], rates[2 * pair + 1]);
     }
 
     /// Puts a token into the asset's set, if it is not there yet, and sets a flag of the first own word.

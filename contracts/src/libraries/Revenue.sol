@@ -15,13 +15,16 @@ library Revenue {
     uint256 internal constant MAX_TOTAL = (1 << TOTAL_BITS) - 1;
     /// The word has its rates, and the token is in the asset's set.
     uint256 internal constant OPEN_FLAG = 1 << 252;
-    // The further flags are those of the first pair's own word, which spare a claim what does not concern it.
+    // The further flags spare a claim what does not concern it. Of the first pair's own word:
     /// The second pair's own word is open.
     uint256 internal constant SECOND_OWN_FLAG = 1 << 253;
     /// An inherited word is open.
     uint256 internal constant INHERITED_FLAG = 1 << 254;
     /// There is something in `extras`: an operator has a part, or a freeze reached this token.
     uint256 internal constant EXTRAS_FLAG = 1 << 255;
+    // Of the second pair's inherited word:
+    /// The first pair's inherited word is open.
+    uint256 internal constant FIRST_INHERITED_FLAG = 1 << 253;
 
     uint256 private constant TOTAL_BITS = 112;
     uint256 private constant RATES_SHIFT = 224;
@@ -114,7 +117,9 @@ library Revenue {
             owed = _ownPart(account, first, 0, operatorKinds);
             if (first & SECOND_OWN_FLAG != 0) owed += _ownPart(account, account.own[1], 2, operatorKinds);
             if (first & INHERITED_FLAG != 0) {
-                owed += _inheritedPart(account.inherited[0]) + _inheritedPart(account.inherited[1]);
+                uint256 second = account.inherited[1];
+                owed += _inheritedPart(second);
+                if (second & FIRST_INHERITED_FLAG != 0) owed += _inheritedPart(account.inherited[0]);
             }
         }
     }

@@ -95,6 +95,19 @@ contract CoreGasTest is CoreFixture, GasTable {
         recordLastCall("claim", 60_000);
     }
 
+    /// The same with what a child brought; that is one slot more to read.
+    function test_gas_claim_with_inherited() external {
+        uint256 assetId = _parent(alice);
+        uint256 childId = register(bob, one(_buy(assetId, bob)));
+        for (uint256 i = 0; i < 2; ++i) {
+            payInference(assetId, 10_000_000);
+            payInference(childId, 10_000_000);
+            flow(childId);
+            assertGt(claim(assetId, alice), 0);
+        }
+        assertLe(lastTransactionGas(), 60_000);
+    }
+
     function test_gas_pay_flow_17() external {
         uint256 childId = _derive(17);
         payInference(childId, 10_000_000);
