@@ -40,7 +40,16 @@ const BANS: &[Ban] = &[
     Ban {
         up_to_floor: 1,
         except: &[],
-        texts: &["SystemTime", "Instant::now", "std::fs", "std::net", "std::env", "rand::rng", "OsRng", "getrandom"],
+        texts: &[
+            "SystemTime",
+            "Instant::now",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "rand::rng",
+            "OsRng",
+            "getrandom",
+        ],
         why: "no clock, randomness, files, network or environment on floors 0 and 1: pass it in",
     },
     Ban {
@@ -49,7 +58,12 @@ const BANS: &[Ban] = &[
         texts: &["alloy_provider", "ProviderBuilder"],
         why: "only `ledger` talks JSON-RPC",
     },
-    Ban { up_to_floor: 3, except: &[], texts: &["anyhow"], why: "no anyhow below floor 4: give the operation its own error" },
+    Ban {
+        up_to_floor: 3,
+        except: &[],
+        texts: &["anyhow"],
+        why: "no anyhow below floor 4: give the operation its own error",
+    },
     Ban {
         up_to_floor: 5,
         except: &["xtask"],
@@ -95,15 +109,19 @@ fn crates(root: &Path, findings: &mut Vec<String>) -> Result<Vec<Crate>, String>
         .current_dir(root)
         .output()
         .map_err(|error| format!("cargo metadata cannot be started: {error}"))?;
-    let metadata: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("cargo metadata cannot be read: {error}; {}", String::from_utf8_lossy(&output.stderr)))?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!("cargo metadata cannot be read: {error}; {}", String::from_utf8_lossy(&output.stderr))
+    })?;
     let floors: BTreeMap<_, _> = FLOORS.iter().copied().collect();
     let mut crates = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default().to_owned();
         let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap_or_default());
         let Some(&floor) = floors.get(name.as_str()) else {
-            findings.push(format!("{}: crate {name} stands on no floor; add it to xtask/src/tidy.rs", manifest.display()));
+            findings.push(format!(
+                "{}: crate {name} stands on no floor; add it to xtask/src/tidy.rs",
+                manifest.display()
+            ));
             continue;
         };
         let imports = package["dependencies"]
@@ -125,7 +143,10 @@ fn check_imports(crates: &[Crate], findings: &mut Vec<String>) {
             let Some(&below) = floors.get(import.as_str()) else { continue };
             let same = SAME_FLOOR.contains(&(one.name.as_str(), import.as_str()));
             if below >= one.floor && !same {
-                findings.push(format!("{} (floor {}) may not import {import} (floor {below})", one.name, one.floor));
+                findings.push(format!(
+                    "{} (floor {}) may not import {import} (floor {below})",
+                    one.name, one.floor
+                ));
             }
         }
     }
@@ -163,7 +184,10 @@ fn check_sources(root: &Path, one: &Crate, findings: &mut Vec<String>) {
         // What follows `mod tests` is test code, which may read clocks and files.
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (number, line) in code.lines().enumerate() {
-            for ban in BANS.iter().filter(|ban| one.floor <= ban.up_to_floor && !ban.except.contains(&one.name.as_str())) {
+            for ban in BANS
+                .iter()
+                .filter(|ban| one.floor <= ban.up_to_floor && !ban.except.contains(&one.name.as_str()))
+            {
                 for text in ban.texts.iter().filter(|text| line.contains(**text)) {
                     findings.push(format!("{shown}:{}: `{text}`: {}", number + 1, ban.why));
                 }
@@ -195,7 +219,8 @@ fn check_invariants(root: &Path, findings: &mut Vec<String>) {
         .iter()
         .filter_map(|path| {
             let text = fs::read_to_string(path).ok()?;
-            let in_tests = path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "test");
+            let in_tests =
+                path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "test");
             if in_tests || path.starts_with(root.join("e2e")) {
                 Some(text)
             } else {
@@ -207,9 +232,8 @@ fn check_invariants(root: &Path, findings: &mut Vec<String>) {
         let word = id.replace('-', "_");
         let names_it = |text: &String| {
             [id, word.as_str(), word.to_lowercase().as_str()].iter().any(|name| {
-                text.match_indices(*name).any(|(at, _)| {
-                    !text[at + name.len()..].starts_with(|next: char| next.is_ascii_digit())
-                })
+                text.match_indices(*name)
+                    .any(|(at, _)| !text[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
             })
         };
         if !tests.iter().any(names_it) {

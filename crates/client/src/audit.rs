@@ -14,7 +14,9 @@ pub enum AuditError {
     #[error(transparent)]
     Difference(#[from] Box<AuditDifference>),
     /// The sums do not add up, though every event does.
-    #[error("expected every recorded unit to be owed to somebody or a named remainder, found a token where it is not")]
+    #[error(
+        "expected every recorded unit to be owed to somebody or a named remainder, found a token where it is not"
+    )]
     NotAccounted,
     /// The ledger cannot be reached.
     #[error(transparent)]
@@ -71,7 +73,7 @@ impl Client {
     /// The ledger's own answer for every balance that the audit reckoned.
     async fn closing(&self, expected: &Snapshot) -> Result<Snapshot, LedgerError> {
         let royalties = self.suite().royalties;
-                let mut found = Snapshot::default();
+        let mut found = Snapshot::default();
         let earned: std::collections::BTreeSet<(AssetId, Address)> =
             expected.revenue.keys().map(|(asset, token, _)| (*asset, *token)).collect();
         for (asset, token) in earned {
@@ -82,12 +84,15 @@ impl Client {
             for kind in RevenueKind::ALL {
                 let at = kind.index();
                 let both = |own, inherited| -> Result<Revenue, LedgerError> {
-                    Revenue::new(amount(own)?, amount(inherited)?).ok_or_else(|| LedgerError::unexpected("revenue above 112 bits"))
+                    Revenue::new(amount(own)?, amount(inherited)?)
+                        .ok_or_else(|| LedgerError::unexpected("revenue above 112 bits"))
                 };
                 found.revenue.insert((asset, token, kind), both(revenue.own[at], revenue.inherited[at])?);
                 found.flowed.insert((asset, token, kind), both(flowed.own[at], flowed.inherited[at])?);
                 for (parent, owed) in pending.parents.iter().zip(&pending.amounts[at]) {
-                    found.pending_flow.insert((asset, crate::asset_id(*parent)?, token, kind), amount(*owed)?);
+                    found
+                        .pending_flow
+                        .insert((asset, crate::asset_id(*parent)?, token, kind), amount(*owed)?);
                 }
             }
             let owed = self.call(royalties, &Royalties::sharesOwedCall { assetId: id, token }).await?;
@@ -106,7 +111,9 @@ impl Client {
                 operatorBps: till.operator_bps,
                 token,
             };
-            found.operator_claimable.insert((till, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
+            found
+                .operator_claimable
+                .insert((till, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
         }
         for &(account, token) in expected.awards.keys() {
             let award = self.call(royalties, &Royalties::awardCall { account, token }).await?;
@@ -114,7 +121,9 @@ impl Client {
         }
         for &(parent, token) in expected.diverted.keys() {
             let call = Royalties::divertedCall { parentId: parent.to_u256(), token };
-            found.diverted.insert((parent, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
+            found
+                .diverted
+                .insert((parent, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
         }
         for &token in expected.fees.keys() {
             let fees = self.call(royalties, &Royalties::feesAccruedCall { token }).await?;
@@ -124,7 +133,9 @@ impl Client {
             found.recorded.insert(token, self.balance(royalties, token).await?);
         }
         for &(asset, account) in expected.units.keys() {
-            let units = self.call(self.suite().shares, &Shares::balanceOfCall { account, assetId: asset.to_u256() }).await?;
+            let units = self
+                .call(self.suite().shares, &Shares::balanceOfCall { account, assetId: asset.to_u256() })
+                .await?;
             found.units.insert((asset, account), crate::narrow(units)?);
         }
         found.drop_zeros();

@@ -9,7 +9,8 @@ use residual_ledger::{
     },
 };
 use residual_meter::{
-    Channels, CommitError, Escrow, Meter, OpenChannelError, OpenMeterError, OpenPurseError, Purse, Rules, VoucherClaim,
+    Channels, CommitError, Escrow, Meter, OpenChannelError, OpenMeterError, OpenPurseError, Purse, Rules,
+    VoucherClaim,
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, signed::ChannelConfig};
 use serde::{Deserialize, Serialize};
@@ -32,13 +33,17 @@ pub enum ChannelError {
         found: u64,
     },
     /// Not opened from this data directory.
-    #[error("expected a channel that was opened from this data directory, found none with id {channel}: `residual channel list` lists them")]
+    #[error(
+        "expected a channel that was opened from this data directory, found none with id {channel}: `residual channel list` lists them"
+    )]
     Unknown {
         /// The id.
         channel: B256,
     },
     /// All of it was promised.
-    #[error("nothing is left to take back from channel {channel}: {promised} of {balance} units were promised")]
+    #[error(
+        "nothing is left to take back from channel {channel}: {promised} of {balance} units were promised"
+    )]
     NothingLeft {
         /// The channel.
         channel: B256,
@@ -188,7 +193,8 @@ impl Client {
         };
         let channel = self.channels().channel_id(&config);
         // Before the money moves, since nobody finds a channel again without its configuration.
-        self.home().write(&format!("channels/{channel}.json"), &ChannelRecord { asset, config: config.clone() })?;
+        self.home()
+            .write(&format!("channels/{channel}.json"), &ChannelRecord { asset, config: config.clone() })?;
         self.deposit(payer, &config, amount, operation).await?;
         self.channel(channel).await
     }
@@ -197,7 +203,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`ChannelError`].
-    pub async fn top_up(&self, payer: &Account, channel: B256, amount: Amount) -> Result<ChannelRow, ChannelError> {
+    pub async fn top_up(
+        &self,
+        payer: &Account,
+        channel: B256,
+        amount: Amount,
+    ) -> Result<ChannelRow, ChannelError> {
         let config = self.channel_record(channel)?.config;
         let parts: [&[u8]; 2] = [channel.as_slice(), &amount.0.to_be_bytes()];
         let operation = self.operation(payer.address(), "top-up", &parts)?;
@@ -263,7 +274,8 @@ impl Client {
     pub async fn escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
         let state =
             self.call(CANONICAL_CHANNELS, &ChannelsContract::channelsCall { channelId: channel }).await?;
-        let pending = self.call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
+        let pending = self
+            .call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
             .await?;
         Ok(Escrow {
             balance: Amount(state.balance),
@@ -309,7 +321,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`ChannelError`].
-    pub async fn redeem(&self, gateway: &Account, meter: &Meter, asset: AssetId) -> Result<Redeemed, ChannelError> {
+    pub async fn redeem(
+        &self,
+        gateway: &Account,
+        meter: &Meter,
+        asset: AssetId,
+    ) -> Result<Redeemed, ChannelError> {
         let till = self.till(asset, RevenueKind::Inference).await?;
         let token = self.currency().token;
         let mut redeemed = Redeemed::default();
@@ -318,7 +335,8 @@ impl Client {
             if batch.is_empty() {
                 continue;
             }
-            let call = ChannelsContract::claimCall { voucherClaims: batch.iter().map(claim_on_ledger).collect() };
+            let call =
+                ChannelsContract::claimCall { voucherClaims: batch.iter().map(claim_on_ledger).collect() };
             self.send(gateway, CANONICAL_CHANNELS, &call).await?;
             redeemed.batches += 1;
             for claim in &batch {
@@ -328,10 +346,11 @@ impl Client {
                 let _ = meter.claimed(self.channels().channel_id(&claim.config), claim.total_claimed);
             }
         }
-        let settled = self.call(CANONICAL_CHANNELS, &ChannelsContract::receiversCall { receiver: till, token })
-            .await?;
+        let settled =
+            self.call(CANONICAL_CHANNELS, &ChannelsContract::receiversCall { receiver: till, token }).await?;
         if settled.totalClaimed > settled.totalSettled {
-            self.send(gateway, CANONICAL_CHANNELS, &ChannelsContract::settleCall { receiver: till, token }).await?;
+            self.send(gateway, CANONICAL_CHANNELS, &ChannelsContract::settleCall { receiver: till, token })
+                .await?;
         }
         redeemed.swept = self.sweep(gateway, asset).await?;
         Ok(redeemed)
@@ -344,7 +363,8 @@ impl Client {
     pub async fn close_channel(&self, payer: &Account, channel: B256) -> Result<Closing, ChannelError> {
         let config = self.channel_record(channel)?.config;
         let delay: u64 = config.withdrawDelay.to();
-        let pending = self.call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
+        let pending = self
+            .call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
             .await?;
         let asked_at: u64 = pending.initiatedAt.to();
         if asked_at == 0 {
@@ -354,7 +374,8 @@ impl Client {
             };
             let left = balance.checked_sub(promised).filter(|left| *left > Amount::ZERO);
             let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
-            let call = ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };
+            let call =
+                ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };
             self.send(payer, CANONICAL_CHANNELS, &call).await?;
             return Ok(Closing::Requested { amount, ready_at_s: crate::now_s() + delay });
         }

@@ -3,9 +3,9 @@
 use std::{error::Error, ops::RangeInclusive, path::Path};
 
 use residual_content::{
-    BuyerKey, Existing, ExtractError, Extracted, KeyBinding, KeyCommitment, KeyRelease, KeyringError, KeyringRelease,
-    LicenceBook, LicenceFacts, OpenError, OpenVersion, Progress, ReleaseError, Released, SignedKeyRequest, StoreError,
-    VersionRecord, WrapError,
+    BuyerKey, Existing, ExtractError, Extracted, KeyBinding, KeyCommitment, KeyRelease, KeyringError,
+    KeyringRelease, LicenceBook, LicenceFacts, OpenError, OpenVersion, Progress, ReleaseError, Released,
+    SignedKeyRequest, StoreError, VersionRecord, WrapError,
 };
 use residual_ledger::Account;
 use residual_primitives::{
@@ -86,7 +86,11 @@ impl LicenceBook for Facts {
         Ok((id == self.licence).then(|| self.facts.clone()))
     }
 
-    fn key_commitment(&self, id: LicenceId, version: u32) -> Result<Option<KeyCommitment>, Box<dyn Error + Send + Sync>> {
+    fn key_commitment(
+        &self,
+        id: LicenceId,
+        version: u32,
+    ) -> Result<Option<KeyCommitment>, Box<dyn Error + Send + Sync>> {
         Ok((id == self.licence && version == self.version).then_some(self.commitment))
     }
 }
@@ -174,8 +178,11 @@ impl Client {
             gateway,
         };
         let signature = holder.sign_typed(&request, &domain).as_bytes();
-        let binding =
-            KeyBinding { licence: book.licence, version: book.version, key_commitment: record.key_commitment };
+        let binding = KeyBinding {
+            licence: book.licence,
+            version: book.version,
+            key_commitment: record.key_commitment,
+        };
         tokio::task::block_in_place(|| {
             let release = KeyringRelease::open(&keyring, book, domain, gateway, self.home().dir("nonces")?)?;
             match release.release(&SignedKeyRequest { request, signature })? {

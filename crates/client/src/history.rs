@@ -153,10 +153,16 @@ fn of_licences(log: &Log) -> Read<LedgerEvent> {
         return Ok(Some(LedgerEvent::TermsDefined { terms_id: TermsId(event.termsId), number, terms }));
     }
     if let Some(event) = read::<Licences::Offered>(log)? {
-        return Ok(Some(LedgerEvent::Offered { asset: asset(event.assetId)?, terms_id: TermsId(event.termsId) }));
+        return Ok(Some(LedgerEvent::Offered {
+            asset: asset(event.assetId)?,
+            terms_id: TermsId(event.termsId),
+        }));
     }
     if let Some(event) = read::<Licences::Withdrawn>(log)? {
-        return Ok(Some(LedgerEvent::Withdrawn { asset: asset(event.assetId)?, terms_id: TermsId(event.termsId) }));
+        return Ok(Some(LedgerEvent::Withdrawn {
+            asset: asset(event.assetId)?,
+            terms_id: TermsId(event.termsId),
+        }));
     }
     if let Some(event) = read::<Licences::Bought>(log)? {
         return Ok(Some(LedgerEvent::Bought {
@@ -176,7 +182,10 @@ fn of_licences(log: &Log) -> Read<LedgerEvent> {
         }));
     }
     let Some(event) = read::<Licences::SubscriptionUpdate>(log)? else { return Ok(None) };
-    Ok(Some(LedgerEvent::SubscriptionUpdate { licence: licence(event.tokenId)?, expires_at_s: event.expiration }))
+    Ok(Some(LedgerEvent::SubscriptionUpdate {
+        licence: licence(event.tokenId)?,
+        expires_at_s: event.expiration,
+    }))
 }
 
 fn of_royalties(log: &Log) -> Read<LedgerEvent> {

@@ -129,7 +129,9 @@ impl Home {
                 path: root.to_owned(),
                 found: found.trim().chars().take(40).collect(),
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(HomeError::Missing { path: root.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(HomeError::Missing { path: root.to_owned() })
+            }
             Err(error) => Err(failed(&mark, "read")(error)),
         }
     }
@@ -173,7 +175,8 @@ impl Home {
         if let Some(parent) = path.parent() {
             make_private_dir(parent)?;
         }
-        let mut text = serde_json::to_vec_pretty(record).map_err(|source| HomeError::Damaged { path: path.clone(), source })?;
+        let mut text = serde_json::to_vec_pretty(record)
+            .map_err(|source| HomeError::Damaged { path: path.clone(), source })?;
         text.push(b'\n');
         write_durably(&path, &text)
     }
@@ -225,7 +228,9 @@ fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, HomeError>
         Ok(_) => {}
     }
     let text = fs::read(path).map_err(failed(path, "read"))?;
-    serde_json::from_slice(&text).map(Some).map_err(|source| HomeError::Damaged { path: path.to_owned(), source })
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|source| HomeError::Damaged { path: path.to_owned(), source })
 }
 
 fn make_private_dir(path: &Path) -> Result<(), HomeError> {
@@ -291,7 +296,10 @@ mod tests {
         assert_eq!(home.list::<Vec<u32>>("channels").unwrap(), vec![("a".to_owned(), vec![1, 2, 3])]);
         fs::write(home.path("channels/a.json"), "[1, 2").unwrap();
         let error = home.read::<Vec<u32>>("channels/a.json").unwrap_err();
-        assert!(matches!(error, HomeError::Damaged { .. }) && error.to_string().contains("a.json"), "{error}");
+        assert!(
+            matches!(error, HomeError::Damaged { .. }) && error.to_string().contains("a.json"),
+            "{error}"
+        );
         home.remove("channels/a.json").unwrap();
         home.remove("channels/a.json").expect("removing what is gone is no error");
         assert_eq!(home.read::<Vec<u32>>("channels/a.json").unwrap(), None);

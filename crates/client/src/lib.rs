@@ -26,8 +26,8 @@ use std::{
 use alloy_sol_types::{SolCall, SolEvent};
 use residual_content::{DirectoryStore, Keyring, KeyringError, KeyringSecret, StoreError};
 use residual_ledger::{
-    Account, CallError, Chain, JournalError, Log, LogError, LogQuery, Receipt, RpcError, Sender, TransactError,
-    Transaction,
+    Account, CallError, Chain, JournalError, Log, LogError, LogQuery, Receipt, RpcError, Sender,
+    TransactError, Transaction,
     contracts::{royalties::Royalties, test_usd::TestUSD},
     deploy::Deployment,
 };
@@ -93,7 +93,9 @@ pub enum LedgerError {
     #[error(transparent)]
     Home(#[from] HomeError),
     /// The contracts there are not ours, or the node does not tell the truth.
-    #[error("expected an answer of Residual's contracts, found {what} that they never give; is this the right ledger?")]
+    #[error(
+        "expected an answer of Residual's contracts, found {what} that they never give; is this the right ledger?"
+    )]
     Unexpected {
         /// What it was.
         what: &'static str,
@@ -230,7 +232,11 @@ impl Client {
     }
 
     /// Calls a view.
-    pub(crate) async fn call<C: SolCall>(&self, contract: Address, call: &C) -> Result<C::Return, LedgerError> {
+    pub(crate) async fn call<C: SolCall>(
+        &self,
+        contract: Address,
+        call: &C,
+    ) -> Result<C::Return, LedgerError> {
         Ok(self.chain.call(contract, call).await?)
     }
 

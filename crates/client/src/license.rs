@@ -16,7 +16,9 @@ pub enum LicenseError {
         terms: TermsId,
     },
     /// The asset is not offered under them.
-    #[error("expected {asset} to be offered under {terms}, found no such offer: `residual show {asset}` lists the offers")]
+    #[error(
+        "expected {asset} to be offered under {terms}, found no such offer: `residual show {asset}` lists the offers"
+    )]
     NotOffered {
         /// The asset.
         asset: AssetId,
@@ -122,7 +124,12 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
-    pub async fn offer(&self, controller: &Account, asset: AssetId, terms: TermsId) -> Result<(), LedgerError> {
+    pub async fn offer(
+        &self,
+        controller: &Account,
+        asset: AssetId,
+        terms: TermsId,
+    ) -> Result<(), LedgerError> {
         if !self.is_offered(asset, terms).await? {
             let call = Licences::offerCall { assetId: asset.to_u256(), termsId: terms.0 };
             self.send(controller, self.suite().licences, &call).await?;
@@ -134,7 +141,12 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
-    pub async fn withdraw_offer(&self, controller: &Account, asset: AssetId, terms: TermsId) -> Result<(), LedgerError> {
+    pub async fn withdraw_offer(
+        &self,
+        controller: &Account,
+        asset: AssetId,
+        terms: TermsId,
+    ) -> Result<(), LedgerError> {
         let call = Licences::withdrawCall { assetId: asset.to_u256(), termsId: terms.0 };
         self.send(controller, self.suite().licences, &call).await?;
         Ok(())
@@ -183,7 +195,8 @@ impl Client {
             .ok_or_else(|| LedgerError::unexpected("a purchase without its event"))?;
         let expires: u64 = crate::narrow(bought.expiresAt)?;
         Ok(BoughtLicence {
-            licence: LicenceId::try_from(bought.licenceId).map_err(|_| LedgerError::unexpected("a licence id"))?,
+            licence: LicenceId::try_from(bought.licenceId)
+                .map_err(|_| LedgerError::unexpected("a licence id"))?,
             asset,
             terms,
             holder: recipient,
@@ -197,19 +210,28 @@ impl Client {
     ///
     /// # Errors
     /// See [`LicenseError`].
-    pub async fn renew(&self, payer: &Account, licence: LicenceId, periods: u32) -> Result<BoughtLicence, LicenseError> {
+    pub async fn renew(
+        &self,
+        payer: &Account,
+        licence: LicenceId,
+        periods: u32,
+    ) -> Result<BoughtLicence, LicenseError> {
         let held = self.licence_row(licence).await?;
-        let row = self.terms_row(held.terms).await?.ok_or(LicenseError::UnknownTerms { terms: held.terms })?;
+        let row =
+            self.terms_row(held.terms).await?.ok_or(LicenseError::UnknownTerms { terms: held.terms })?;
         if !row.renewable {
             return Err(LicenseError::NotRenewable { licence });
         }
-        let price = Amount(row.price.0.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a price"))?);
+        let price = Amount(
+            row.price.0.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a price"))?,
+        );
         let parts: [&[u8]; 2] = [&licence.to_u256().to_be_bytes::<32>(), &periods.to_be_bytes()];
         let mut operation = self.operation(payer.address(), "renew", &parts)?;
         if !operation.interrupted() {
             self.allow(payer, row.currency, self.suite().royalties, price).await?;
         }
-        let duration = row.period_s.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a period"))?;
+        let duration =
+            row.period_s.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a period"))?;
         let call = Licences::renewSubscriptionCall { licenceId: licence.to_u256(), duration };
         let receipt = operation.send(payer, self.suite().licences, &call).await?;
         let renewed = self.licence_row(licence).await?;

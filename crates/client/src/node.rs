@@ -8,7 +8,9 @@ use residual_ledger::{
     contracts::{genesis_alloc, royalties::Royalties, test_usd::TestUSD},
     deploy::{self, DeployError, Deployment, DeploymentError, Parameters},
 };
-use residual_local_ledger::{Config as LedgerConfig, DEVELOPMENT_ACCOUNTS, Genesis, GenesisAccount, LocalLedger, OpenError};
+use residual_local_ledger::{
+    Config as LedgerConfig, DEVELOPMENT_ACCOUNTS, Genesis, GenesisAccount, LocalLedger, OpenError,
+};
 use residual_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +54,9 @@ pub enum ClientError {
         made_with: bool,
     },
     /// The data directory's ledger is open elsewhere, and that process does not say where it answers.
-    #[error("the data directory is in use and its node does not answer: stop the other process, or wait until it has started; {source}")]
+    #[error(
+        "the data directory is in use and its node does not answer: stop the other process, or wait until it has started; {source}"
+    )]
     InUse {
         /// What opening found.
         #[source]
@@ -114,7 +118,9 @@ impl Client {
             Some(made) if made.development != development => {
                 return Err(ClientError::DevelopmentMode { made_with: made.development });
             }
-            Some(_) if home.path(DEPLOYMENT).exists() => return Self::open(root, &Place::Embedded(listen)).await,
+            Some(_) if home.path(DEPLOYMENT).exists() => {
+                return Self::open(root, &Place::Embedded(listen)).await;
+            }
             found => found,
         };
         let kept = if development { None } else { Some(crate::people::operator(&home, &password()?)?) };
@@ -173,7 +179,8 @@ impl Client {
         let deployment = Deployment::load(&chain, &home.path(DEPLOYMENT)).await?;
         let deployment =
             deployment.ok_or_else(|| ClientError::Unfinished { path: home.root().to_owned() })?;
-        let token = deployment.test_usd.ok_or_else(|| LedgerError::unexpected("a suite without a currency"))?.address;
+        let token =
+            deployment.test_usd.ok_or_else(|| LedgerError::unexpected("a suite without a currency"))?.address;
         let read = |error| ClientError::Call(LedgerError::Call(error));
         let symbol = chain.call(token, &TestUSD::symbolCall {}).await.map_err(read)?;
         let decimals = chain.call(token, &TestUSD::decimalsCall {}).await.map_err(read)?;
@@ -216,7 +223,12 @@ async fn connect(
         Place::Rpc(url) => return Ok((Chain::connect(ChainConfig::public(url)).await?, None)),
         Place::Embedded(listen) => *listen,
     };
-    let config = LedgerConfig { genesis: genesis(marketplace), development: marketplace.development, listen, ..Default::default() };
+    let config = LedgerConfig {
+        genesis: genesis(marketplace),
+        development: marketplace.development,
+        listen,
+        ..Default::default()
+    };
     let (url, node) = match LocalLedger::open(home.path("ledger"), config).await {
         Ok(node) => {
             let rpc_url = node.rpc_url();

@@ -29,9 +29,16 @@ pub(crate) struct Operation<'a> {
 
 impl Client {
     /// The operation of `account` that `parts` describe, all that distinguishes it from others.
-    pub(crate) fn operation(&self, account: Address, name: &str, parts: &[&[u8]]) -> Result<Operation<'_>, HomeError> {
+    pub(crate) fn operation(
+        &self,
+        account: Address,
+        name: &str,
+        parts: &[&[u8]],
+    ) -> Result<Operation<'_>, HomeError> {
         let mut hash = Sha256::new();
-        for part in [name.as_bytes(), &self.chain().id().to_be_bytes(), account.as_slice()].iter().chain(parts) {
+        for part in
+            [name.as_bytes(), &self.chain().id().to_be_bytes(), account.as_slice()].iter().chain(parts)
+        {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -23,7 +23,9 @@ const GAS_WEI: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// No such account.
-    #[error("expected an account of this data directory, dev:0 to dev:9 in development mode, or an address; found {name:?}: `residual account list` lists them")]
+    #[error(
+        "expected an account of this data directory, dev:0 to dev:9 in development mode, or an address; found {name:?}: `residual account list` lists them"
+    )]
     Unknown {
         /// The name as given, cut to 80 characters.
         name: String,
@@ -73,7 +75,9 @@ pub(crate) fn operator(home: &Home, password: &Password) -> Result<Account, Acco
 }
 
 fn development_index(name: &str) -> Option<u32> {
-    name.strip_prefix("dev:").and_then(|index| index.parse().ok()).filter(|index| *index < DEVELOPMENT_ACCOUNTS)
+    name.strip_prefix("dev:")
+        .and_then(|index| index.parse().ok())
+        .filter(|index| *index < DEVELOPMENT_ACCOUNTS)
 }
 
 impl Client {
@@ -109,7 +113,9 @@ impl Client {
         }
         let known = keystore(self.home())?.list()?;
         let found = known.into_iter().find(|(known, _)| known == name);
-        found.map(|(_, address)| address).ok_or_else(|| AccountError::Unknown { name: name.chars().take(80).collect() })
+        found
+            .map(|(_, address)| address)
+            .ok_or_else(|| AccountError::Unknown { name: name.chars().take(80).collect() })
     }
 
     /// Makes an account and keeps its key under a password.
@@ -124,7 +130,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub fn import_account(&self, name: &str, account: &Account, password: &Password) -> Result<(), AccountError> {
+    pub fn import_account(
+        &self,
+        name: &str,
+        account: &Account,
+        password: &Password,
+    ) -> Result<(), AccountError> {
         Ok(keystore(self.home())?.store(name, account, password)?)
     }
 

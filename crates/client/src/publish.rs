@@ -12,8 +12,9 @@ use std::{
 
 use alloy_sol_types::SolValue;
 use residual_content::{
-    Hidden, KeyringError, ManifestSigner, OpenError, OpenVersion, PathError, Profile, Progress, PublishError as ManifestPublishError, Published,
-    SealError, SealStats, Sealing, SigningError, StoreError, Tree, TreeError, TreePath, seal,
+    Hidden, KeyringError, ManifestSigner, OpenError, OpenVersion, PathError, Profile, Progress,
+    PublishError as ManifestPublishError, Published, SealError, SealStats, Sealing, SigningError, StoreError,
+    Tree, TreeError, TreePath, seal,
 };
 use residual_ledger::{
     Account,
@@ -28,9 +29,7 @@ use residual_primitives::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    Client, HomeError, LedgerError,
-};
+use crate::{Client, HomeError, LedgerError};
 
 /// The key epoch of everything published here; a later epoch begins when a publisher changes K.
 const EPOCH: u32 = 0;
@@ -143,7 +142,9 @@ pub enum PublishError {
         source: std::io::Error,
     },
     /// Published before from here, and changed since.
-    #[error("{name:?} was published from here as {asset} with other content: publish the change with --version-of {asset}, or choose another name")]
+    #[error(
+        "{name:?} was published from here as {asset} with other content: publish the change with --version-of {asset}, or choose another name"
+    )]
     Changed {
         /// The name.
         name: String,
@@ -206,9 +207,11 @@ impl Client {
         for offered in &publication.terms {
             self.define_terms(publisher, offered).await?;
         }
-        let mut licence_ids: Vec<U256> = publication.licences.iter().map(|licence| licence.to_u256()).collect();
+        let mut licence_ids: Vec<U256> =
+            publication.licences.iter().map(|licence| licence.to_u256()).collect();
         licence_ids.sort();
-        let (holders, units) = publication.holders.iter().map(|(holder, units)| (*holder, U256::from(*units))).unzip();
+        let (holders, units) =
+            publication.holders.iter().map(|(holder, units)| (*holder, U256::from(*units))).unzip();
         let registration = assets::IAssets::Registration {
             kind: publication.kind as u8,
             salt,
@@ -221,7 +224,8 @@ impl Client {
             units,
             resaleBps: publication.resale.get(),
         };
-        let receipt = self.send(publisher, self.suite().assets, &Assets::registerCall { registration }).await?;
+        let receipt =
+            self.send(publisher, self.suite().assets, &Assets::registerCall { registration }).await?;
         Ok(summary(asset, 1, &published, terms, Some(receipt.transaction_hash)))
     }
 
@@ -271,7 +275,12 @@ impl Client {
         let unreadable = |source| PublishError::Path { path: publication.path.clone(), source };
         let path = publication.path.canonicalize().map_err(unreadable)?;
         let mut hash = Sha256::new();
-        for part in [self.suite().assets.as_slice(), publisher.as_slice(), path.as_os_str().as_encoded_bytes(), publication.name.as_bytes()] {
+        for part in [
+            self.suite().assets.as_slice(),
+            publisher.as_slice(),
+            path.as_os_str().as_encoded_bytes(),
+            publication.name.as_bytes(),
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -305,7 +314,11 @@ impl Client {
         let (before, now) = (registered.manifest(), sealed.manifest());
         let same = before.manifest.chunk_keys == now.manifest.chunk_keys
             && before.manifest.about == now.manifest.about
-            && registered.files().iter().map(|file| (&file.path, file.bytes)).eq(sealed.files().iter().map(|file| (&file.path, file.bytes)));
+            && registered
+                .files()
+                .iter()
+                .map(|file| (&file.path, file.bytes))
+                .eq(sealed.files().iter().map(|file| (&file.path, file.bytes)));
         let manifest = before.clone();
         Ok(same.then(|| Published { record, manifest, stats: found.stats }))
     }
@@ -330,8 +343,14 @@ impl Client {
         let profile = publication.profile;
         tokio::task::block_in_place(move || {
             let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-            let how =
-                Sealing { asset, epoch: EPOCH, content_key: &content_key, version_key: &version_key, profile, threads };
+            let how = Sealing {
+                asset,
+                epoch: EPOCH,
+                content_key: &content_key,
+                version_key: &version_key,
+                profile,
+                threads,
+            };
             let sealed = seal(&store, &tree, &how, &mut |done| progress(done))?;
             Ok(sealed.publish(&store, about, &AccountSigner(publisher))?)
         })

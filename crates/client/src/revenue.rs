@@ -69,7 +69,8 @@ impl Client {
         self.asset_row(asset).await?;
         let token = self.currency().token;
         let royalties = self.suite().royalties;
-        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), &[kind as u8], &amount.0.to_be_bytes(), &[into_till.into()]];
+        let parts: [&[u8]; 4] =
+            [&asset.to_be_bytes(), &[kind as u8], &amount.0.to_be_bytes(), &[into_till.into()]];
         let mut operation = self.operation(payer.address(), "pay", &parts).map_err(LedgerError::from)?;
         if into_till {
             let till = self.till(asset, kind).await?;
@@ -83,8 +84,12 @@ impl Client {
         if !operation.interrupted() {
             self.allow(payer, token, royalties, amount).await?;
         }
-        let call =
-            Royalties::payCall { assetId: asset.to_u256(), kind: kind as u8, token, amount: U256::from(amount.0) };
+        let call = Royalties::payCall {
+            assetId: asset.to_u256(),
+            kind: kind as u8,
+            token,
+            amount: U256::from(amount.0),
+        };
         let receipt = operation.send(payer, royalties, &call).await?;
         Ok(Paid { asset, kind, amount, till: None, transaction: receipt.transaction_hash })
     }
@@ -176,7 +181,12 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached.
-    pub async fn claimable(&self, asset: AssetId, token: Address, holder: Address) -> Result<Amount, LedgerError> {
+    pub async fn claimable(
+        &self,
+        asset: AssetId,
+        token: Address,
+        holder: Address,
+    ) -> Result<Amount, LedgerError> {
         let call = Royalties::claimableCall { assetId: asset.to_u256(), token, holder };
         Ok(Amount(crate::narrow(self.call(self.suite().royalties, &call).await?)?))
     }
@@ -198,8 +208,10 @@ impl Client {
         let mut collected = Collected::default();
         for one in upstream_of(&mine, &lineage) {
             let swept = self.sweep(holder, one).await?;
-            collected.swept =
-                collected.swept.checked_add(swept).ok_or_else(|| LedgerError::unexpected("a sum of sweeps"))?;
+            collected.swept = collected
+                .swept
+                .checked_add(swept)
+                .ok_or_else(|| LedgerError::unexpected("a sum of sweeps"))?;
             if self.flow(holder, one).await? {
                 collected.flowed += 1;
             }
@@ -210,7 +222,12 @@ impl Client {
         Ok(collected)
     }
 
-    async fn check_funds(&self, account: Address, currency: Address, needed: Amount) -> Result<(), LicenseError> {
+    async fn check_funds(
+        &self,
+        account: Address,
+        currency: Address,
+        needed: Amount,
+    ) -> Result<(), LicenseError> {
         let found = self.balance(account, currency).await?;
         if found < needed {
             return Err(LicenseError::InsufficientFunds { account, currency, needed, found });

@@ -1,6 +1,9 @@
 //! Shares: who holds an asset, and giving units to another.
 
-use residual_ledger::{Account, LogQuery, contracts::{assets::Assets, shares::Shares}};
+use residual_ledger::{
+    Account, LogQuery,
+    contracts::{assets::Assets, shares::Shares},
+};
 use residual_primitives::{Address, AssetId, B256, U256};
 use serde::Serialize;
 

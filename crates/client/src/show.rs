@@ -115,7 +115,8 @@ impl Client {
         Ok(AssetRow {
             asset,
             controller: found.controller,
-            kind: AssetKind::from_index(found.kind).ok_or_else(|| LedgerError::unexpected("a kind of asset"))?,
+            kind: AssetKind::from_index(found.kind)
+                .ok_or_else(|| LedgerError::unexpected("a kind of asset"))?,
             resale: Bps::new(found.resaleBps).map_err(|_| LedgerError::unexpected("a rate"))?,
             versions: found.versions.into(),
         })
@@ -153,7 +154,9 @@ impl Client {
     pub async fn version_record(&self, asset: AssetId, version: u32) -> Result<VersionRecord, LedgerError> {
         for log in self.logs(LogQuery::of([self.suite().assets])).await? {
             let Some(published) = crate::decode::<Assets::VersionPublished>(&log) else { continue };
-            if published.assetId == asset.to_u256() && published.version == residual_primitives::U256::from(version) {
+            if published.assetId == asset.to_u256()
+                && published.version == residual_primitives::U256::from(version)
+            {
                 return Ok(VersionRecord {
                     asset,
                     manifest: BlockId::from_bytes(&published.manifestCid)

@@ -16,7 +16,9 @@ pub enum AmountError {
         found: String,
     },
     /// More places after the point than the token has.
-    #[error("expected at most {decimals} digits after the point, found {found:?}: the token has no smaller unit")]
+    #[error(
+        "expected at most {decimals} digits after the point, found {found:?}: the token has no smaller unit"
+    )]
     TooFine {
         /// The token's decimals.
         decimals: u8,
@@ -112,7 +114,8 @@ impl std::iter::Sum for Amount {
     /// # Panics
     /// Above 2^128 - 1: no set of honest balances of one token can reach it, since a token's supply cannot.
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
-        amounts.fold(Self::ZERO, |sum, amount| sum.checked_add(amount).expect("a token's supply fits 128 bits"))
+        amounts
+            .fold(Self::ZERO, |sum, amount| sum.checked_add(amount).expect("a token's supply fits 128 bits"))
     }
 }
 

@@ -142,7 +142,11 @@ impl TryFrom<U256> for LicenceId {
 
     fn try_from(number: U256) -> Result<Self, IdError> {
         if (number >> 128usize).is_zero() {
-            return Err(IdError::OutOfRange { what: "licence id with an asset in its upper half", bits: 256, found: number });
+            return Err(IdError::OutOfRange {
+                what: "licence id with an asset in its upper half",
+                bits: 256,
+                found: number,
+            });
         }
         Ok(Self(number))
     }

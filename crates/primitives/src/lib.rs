@@ -12,7 +12,7 @@ mod terms;
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use amount::{Amount, AmountError};
 pub use ids::{AssetId, IdError, LicenceId, TermsId};
-pub use rates::{BPS_ONE, Bps, Rates, RateError, Reach, RevenueKind};
+pub use rates::{BPS_ONE, Bps, RateError, Rates, Reach, RevenueKind};
 pub use terms::{AssetKind, Rights, Terms, TermsError, VersionsGranted};
 
 /// Units of every asset, from birth and for ever (protocol, section 1, `Shares`).

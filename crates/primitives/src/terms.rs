@@ -39,7 +39,9 @@ pub enum TermsError {
         found: u128,
     },
     /// A rate that no child could ever owe.
-    #[error("expected rates of at most {most} basis points, found {found} for {kind}: the sum of a child's edges is limited")]
+    #[error(
+        "expected rates of at most {most} basis points, found {found} for {kind}: the sum of a child's edges is limited"
+    )]
     RateTooHigh {
         /// The revenue kind.
         kind: RevenueKind,

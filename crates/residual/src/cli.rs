@@ -8,7 +8,9 @@ use residual_primitives::{AssetId, AssetKind, B256, LicenceId, RevenueKind, Term
 /// The marketplace for AI datasets and models in which use keeps paying.
 #[derive(Debug, Parser)]
 #[command(name = "residual", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

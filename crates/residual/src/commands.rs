@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Any free loopback port, for a command that opens the embedded ledger for itself.
-pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Carries out a command.
 pub(crate) async fn run(command: Command, settings: Settings, output: &mut Output) -> Result<(), Failure> {

@@ -54,14 +54,19 @@ impl Settings {
     /// Reads the file, if there is one, under what flags and environment say. `clap` has put those two together.
     pub(crate) fn resolve(global: Global) -> Result<Self, ConfigError> {
         let named = global.config.as_deref();
-        let in_data_dir = global.data_dir.clone().or_else(default_data_dir).map(|dir| dir.join("residual.toml"));
+        let in_data_dir =
+            global.data_dir.clone().or_else(default_data_dir).map(|dir| dir.join("residual.toml"));
         let file = match (named, in_data_dir) {
             (Some(path), _) => read(path)?,
             (None, Some(path)) if path.exists() => read(&path)?,
             _ => File::default(),
         };
         Ok(Self {
-            data_dir: global.data_dir.or(file.data_dir).or_else(default_data_dir).ok_or(ConfigError::NoDataDir)?,
+            data_dir: global
+                .data_dir
+                .or(file.data_dir)
+                .or_else(default_data_dir)
+                .ok_or(ConfigError::NoDataDir)?,
             rpc_url: global.rpc_url.or(file.rpc_url),
             account: global.account.or(file.account),
             password_file: global.password_file.or(file.password_file),
@@ -70,9 +75,10 @@ impl Settings {
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// `$XDG_DATA_HOME/residual`, or `~/.local/share/residual` (XDG base directories).

@@ -11,8 +11,8 @@ use residual_classifier::{
     FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
 };
 use residual_client::{
-    AccountError, AuditError, ChannelError, Charge, Client, ClientError, Existing, GetError, LedgerError, LicenseError,
-    Profile, Publication, PublishError, PublishedAsset, TransferError,
+    AccountError, AuditError, ChannelError, Charge, Client, ClientError, Existing, GetError, LedgerError,
+    LicenseError, Profile, Publication, PublishError, PublishedAsset, TransferError,
 };
 use residual_primitives::{Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
 
@@ -114,9 +114,10 @@ struct Story<'a> {
 pub(crate) async fn run(what: &Demo, output: &mut Output) -> Result<(), Failure> {
     let started = Instant::now();
     let directory = tempfile::tempdir()?;
-    let client =
-        Client::init(&directory.path().join("data"), true, ANY_PORT, || unreachable!("development mode asks for none"))
-            .await?;
+    let client = Client::init(&directory.path().join("data"), true, ANY_PORT, || {
+        unreachable!("development mode asks for none")
+    })
+    .await?;
     let downloads = directory.path().join("downloads");
     let cast = Cast::new(&client)?;
     let mut story = Story { client: &client, cast, examples: &what.examples, downloads: &downloads, output };
@@ -164,7 +165,8 @@ impl Story<'_> {
         holders: &[(Who, u32)],
         terms: &[&str],
     ) -> Result<PublishedAsset, DemoError> {
-        let publication = self.publication(&self.examples.join(name), AssetKind::Dataset, name, holders, terms, &[])?;
+        let publication =
+            self.publication(&self.examples.join(name), AssetKind::Dataset, name, holders, terms, &[])?;
         self.register(holders[0].0, publication).await
     }
 
@@ -195,11 +197,16 @@ impl Story<'_> {
         })
     }
 
-    async fn register(&mut self, publisher: Who, publication: Publication) -> Result<PublishedAsset, DemoError> {
+    async fn register(
+        &mut self,
+        publisher: Who,
+        publication: Publication,
+    ) -> Result<PublishedAsset, DemoError> {
         let account = self.cast.account(publisher).clone();
         let (client, output) = (self.client, &mut *self.output);
         let name = publication.name.clone();
-        let progress = &mut |done: residual_client::Progress| output.progress("sealing", done.done, done.total);
+        let progress =
+            &mut |done: residual_client::Progress| output.progress("sealing", done.done, done.total);
         let published = client.publish(&account, publication, progress).await?;
         self.cast.name_asset(published.asset, &name);
         self.say(&format!(
@@ -224,9 +231,13 @@ impl Story<'_> {
         let name = self.cast.asset(licence.asset()).to_owned();
         let target = self.downloads.join(format!("{holder}-{name}"));
         let (client, output) = (self.client, &mut *self.output);
-        let progress = &mut |done: residual_client::Progress| output.progress("verifying", done.done, done.total);
+        let progress =
+            &mut |done: residual_client::Progress| output.progress("verifying", done.done, done.total);
         let got = client.get(&account, licence, None, &target, Existing::Keep, progress).await?;
-        self.say(&format!("   {holder} gets {name}: {} files, {} bytes, every chunk verified", got.written, got.bytes))?;
+        self.say(&format!(
+            "   {holder} gets {name}: {} files, {} bytes, every chunk verified",
+            got.written, got.bytes
+        ))?;
         Ok(target)
     }
 
@@ -261,8 +272,9 @@ impl Story<'_> {
             grandchild_accuracy.fraction() - child_accuracy.fraction()
         ))?;
         let holders = [(Who::Gus, 900_000), (Who::Fay, 100_000)];
-        let published =
-            self.publish_model(Who::Gus, "better-reader", &grandchild, &holders, &[of_child, digits_b]).await?;
+        let published = self
+            .publish_model(Who::Gus, "better-reader", &grandchild, &holders, &[of_child, digits_b])
+            .await?;
         let served = onnx::import(&onnx::export(&grandchild))?;
         Ok(Models {
             child,
@@ -295,7 +307,8 @@ impl Story<'_> {
         let price = self.tokens("0.002");
         let (app, gateway) = (self.cast.account(Who::App).clone(), self.cast.account(Who::Gus).clone());
         let deposit = self.tokens("5");
-        let open = self.client.open_channel(&app, grandchild, gateway.address(), deposit, WITHDRAW_DELAY_S).await?;
+        let open =
+            self.client.open_channel(&app, grandchild, gateway.address(), deposit, WITHDRAW_DELAY_S).await?;
         let mut purse = self.client.purse(open.channel).await?;
         let meter = self.client.meter(gateway.address(), deposit).await?;
         let receiver = purse.config().receiver;
@@ -303,7 +316,8 @@ impl Story<'_> {
         for call in 0..PREDICTIONS {
             let sample = &held_out[call as usize % held_out.len()];
             // The payer signs, the gateway makes the charge durable, and only then answers.
-            let voucher = purse.promise(price, |digest| Ok::<_, io::Error>(app.sign_hash(*digest).as_bytes()))?;
+            let voucher =
+                purse.promise(price, |digest| Ok::<_, io::Error>(app.sign_hash(*digest).as_bytes()))?;
             let charge = Charge {
                 request_id: B256::from(residual_primitives::U256::from(call)),
                 request_digest: digest_of(sample),

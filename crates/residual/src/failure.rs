@@ -3,8 +3,8 @@
 use std::io;
 
 use residual_client::{
-    AccountError, AuditError, ChannelError, ClientError, GetError, HomeError, LedgerError, LicenseError, PublishError,
-    TransferError,
+    AccountError, AuditError, ChannelError, ClientError, GetError, HomeError, LedgerError, LicenseError,
+    PublishError, TransferError,
 };
 use residual_primitives::{AmountError, RateError};
 
@@ -23,11 +23,15 @@ pub(crate) enum Failure {
     Rate(#[from] RateError),
     #[error("expected --holder ACCOUNT=UNITS with whole units, found {found:?}")]
     Holder { found: String },
-    #[error("expected an account to act with: give one with --account, RESIDUAL_ACCOUNT or `account` in residual.toml")]
+    #[error(
+        "expected an account to act with: give one with --account, RESIDUAL_ACCOUNT or `account` in residual.toml"
+    )]
     NoAccount,
     #[error("expected an asset id (0x and 32 digits) or a licence id (0x and 64 digits), found {found:?}")]
     NoId { found: String },
-    #[error("expected a private key as 0x and 64 hexadecimal digits on the standard input, found something else")]
+    #[error(
+        "expected a private key as 0x and 64 hexadecimal digits on the standard input, found something else"
+    )]
     NoKey,
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -136,7 +140,10 @@ fn publish(error: &PublishError) -> u8 {
         PublishError::Home(error) => home(error),
         PublishError::Store(_) | PublishError::Keyring(_) | PublishError::Open(_) => HOME,
         PublishError::Ledger(error) => ledger(error),
-        PublishError::Tree(_) | PublishError::Seal(_) | PublishError::Manifest(_) | PublishError::Path { .. } => FAILED,
+        PublishError::Tree(_)
+        | PublishError::Seal(_)
+        | PublishError::Manifest(_)
+        | PublishError::Path { .. } => FAILED,
     }
 }
 
@@ -175,9 +182,9 @@ fn channel(error: &ChannelError) -> u8 {
 
 fn ledger(error: &LedgerError) -> u8 {
     match error {
-        LedgerError::UnknownAsset { .. } | LedgerError::UnknownLicence { .. } | LedgerError::UnknownVersion { .. } => {
-            NOT_THERE
-        }
+        LedgerError::UnknownAsset { .. }
+        | LedgerError::UnknownLicence { .. }
+        | LedgerError::UnknownVersion { .. } => NOT_THERE,
         LedgerError::Home(error) => home(error),
         LedgerError::Journal(_) => HOME,
         error if error.is_refusal() => REFUSED,

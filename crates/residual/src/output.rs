@@ -45,7 +45,10 @@ impl Output {
     pub(crate) fn failure(&mut self, failure: &Failure) {
         self.clear();
         if self.json {
-            eprintln!("{}", serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() }));
+            eprintln!(
+                "{}",
+                serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() })
+            );
         } else {
             eprintln!("residual: {failure}");
         }
@@ -58,7 +61,11 @@ impl Output {
     }
 
     /// The result: its JSON, or `text` for people.
-    pub(crate) fn result<T: Serialize>(&mut self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    pub(crate) fn result<T: Serialize>(
+        &mut self,
+        result: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
         self.clear();
         let mut out = io::stdout();
         if self.json {
@@ -104,7 +111,11 @@ impl Table {
                 .iter()
                 .zip(&widths)
                 .zip(&self.right)
-                .map(|((cell, &width), right)| if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") })
+                .map(
+                    |((cell, &width), right)| {
+                        if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    },
+                )
                 .collect();
             format!("{}\n", cells.join("  ").trim_end())
         };

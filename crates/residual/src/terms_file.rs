@@ -107,13 +107,16 @@ impl RatesByKind {
 
 /// Reads terms, with prices in `currency`.
 pub(crate) fn read(path: &Path, currency: &Currency) -> Result<Terms, TermsFileError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| TermsFileError::Unreadable { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path)
+        .map_err(|source| TermsFileError::Unreadable { path: path.to_owned(), source })?;
     let file: TermsFile = toml::from_str(&text)
         .map_err(|source| TermsFileError::Malformed { path: path.to_owned(), source: Box::new(source) })?;
     let price = |field, text: &str| {
-        Amount::parse_tokens(text, currency.decimals)
-            .map_err(|source| TermsFileError::Price { path: path.to_owned(), field, source })
+        Amount::parse_tokens(text, currency.decimals).map_err(|source| TermsFileError::Price {
+            path: path.to_owned(),
+            field,
+            source,
+        })
     };
     let terms = Terms {
         rights: file.rights,

@@ -59,7 +59,9 @@ fn the_demo_ends_with_every_unit_accounted_for() {
 
     // Money came up the lineage: to the owners of digits-a, for inference on its grandchild, along the path.
     let along = |row: &&Value| {
-        row["asset"] == "digits-a" && row["kind"] == "inference" && row["path"].as_array().is_some_and(|path| path.len() > 1)
+        row["asset"] == "digits-a"
+            && row["kind"] == "inference"
+            && row["path"].as_array().is_some_and(|path| path.len() > 1)
     };
     assert!(credits.iter().any(|row| along(&row) && units(&row["amount"]) > 0), "{story}");
     for kind in ["licence", "inference", "resale"] {
@@ -94,8 +96,17 @@ impl Town {
         json(&residual(temp.path(), &["init", "--development", "--json"]));
         let examples = examples();
         let (photos, terms) = (examples.join("digits-a"), examples.join("terms/commercial.toml"));
-        let publish =
-            ["publish", photos.to_str().unwrap(), "--name", "digits-a", "--terms", terms.to_str().unwrap(), "-a", "dev:1", "--json"];
+        let publish = [
+            "publish",
+            photos.to_str().unwrap(),
+            "--name",
+            "digits-a",
+            "--terms",
+            terms.to_str().unwrap(),
+            "-a",
+            "dev:1",
+            "--json",
+        ];
         let published = json(&residual(temp.path(), &publish));
         let again = json(&residual(temp.path(), &publish));
         assert_eq!(published["asset"], again["asset"], "a repeated publication is the same asset");
@@ -134,7 +145,19 @@ fn the_single_commands_make_the_loop() {
 
     let model = town.temp.path().join("model.bin");
     std::fs::write(&model, b"weights").unwrap();
-    let derive = ["derive", model.to_str().unwrap(), "--name", "m", "--kind", "model", "--licence", licence, "-a", "dev:2", "--json"];
+    let derive = [
+        "derive",
+        model.to_str().unwrap(),
+        "--name",
+        "m",
+        "--kind",
+        "model",
+        "--licence",
+        licence,
+        "-a",
+        "dev:2",
+        "--json",
+    ];
     let child = json(&town.run(&derive));
     let child = child["asset"].as_str().unwrap();
     json(&town.run(&["pay", child, "10", "--till", "-a", "dev:2", "--json"]));
@@ -157,7 +180,11 @@ fn bad_input_is_refused_with_what_to_do_and_changes_nothing() {
     let nobody = "0x000000000000000000000000000000ff";
     town.refused(3, "registered on this ledger", &["pay", nobody, "1", "-a", "dev:1"]);
     town.refused(4, "fund the account", &["license", asset, terms, "-a", "dev:5"]);
-    town.refused(4, "agree to it with --max-price", &["license", asset, terms, "--max-price", "24.99", "-a", "dev:5"]);
+    town.refused(
+        4,
+        "agree to it with --max-price",
+        &["license", asset, terms, "--max-price", "24.99", "-a", "dev:5"],
+    );
     town.refused(2, "digits after the point", &["pay", asset, "0.0000001", "-a", "dev:1"]);
     town.refused(2, "expected an account to act with", &["claim", asset]);
     town.refused(3, "residual account list", &["claim", asset, "-a", "nobody"]);
@@ -165,7 +192,11 @@ fn bad_input_is_refused_with_what_to_do_and_changes_nothing() {
     let file = town.temp.path().join("f");
     std::fs::write(&file, "x").unwrap();
     let file = file.to_str().unwrap();
-    town.refused(2, "sum to 1000000", &["publish", file, "--name", "f", "--holder", "dev:1=999999", "-a", "dev:1"]);
+    town.refused(
+        2,
+        "sum to 1000000",
+        &["publish", file, "--name", "f", "--holder", "dev:1=999999", "-a", "dev:1"],
+    );
     town.refused(1, "cannot be read", &["publish", "/nowhere/at/all", "--name", "f", "-a", "dev:1"]);
     let after = json(&town.run(&["audit", "--json"]));
     assert_eq!(before["events"], after["events"], "nothing has changed on the ledger");
@@ -176,9 +207,17 @@ fn bad_input_is_refused_with_what_to_do_and_changes_nothing() {
         bought["licence"].as_str().unwrap().to_owned()
     };
     let target = town.temp.path().join("stolen");
-    town.refused(4, "sign with the account that holds the licence", &["get", &licence, target.to_str().unwrap(), "-a", "dev:3"]);
+    town.refused(
+        4,
+        "sign with the account that holds the licence",
+        &["get", &licence, target.to_str().unwrap(), "-a", "dev:3"],
+    );
     assert!(!target.exists(), "KEY-1: nothing was written for who holds no licence");
-    town.refused(2, "twice", &["derive", file, "--name", "d", "--licence", &licence, "--licence", &licence, "-a", "dev:2"]);
+    town.refused(
+        2,
+        "twice",
+        &["derive", file, "--name", "d", "--licence", &licence, "--licence", &licence, "-a", "dev:2"],
+    );
 }
 
 #[test]

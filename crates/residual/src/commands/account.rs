@@ -31,7 +31,11 @@ pub(super) async fn run(here: &Here<'_>, what: Account, output: &mut Output) -> 
             output.result(&rows, |rows| {
                 let mut table = Table::new(&["name", "address", ">balance"]);
                 for row in rows {
-                    table.row([row.name.clone(), row.address.to_string(), client.currency().show(row.balance)]);
+                    table.row([
+                        row.name.clone(),
+                        row.address.to_string(),
+                        client.currency().show(row.balance),
+                    ]);
                 }
                 table.render()
             })?;

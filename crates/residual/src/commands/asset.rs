@@ -90,7 +90,9 @@ pub(super) async fn terms(here: &Here<'_>, what: Terms, output: &mut Output) -> 
         }
         Terms::Offer { asset, terms } => {
             here.client.offer(&account, asset, terms).await?;
-            output.result(&json!({ "asset": asset, "terms": terms }), |_| format!("{asset} is offered under {terms}"))?;
+            output.result(&json!({ "asset": asset, "terms": terms }), |_| {
+                format!("{asset} is offered under {terms}")
+            })?;
         }
         Terms::Withdraw { asset, terms } => {
             here.client.withdraw_offer(&account, asset, terms).await?;
@@ -111,7 +113,12 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
             .await?
             .ok_or(residual_client::LicenseError::UnknownTerms { terms })?;
         output.result(&row, |row| {
-            format!("terms    {terms}\nrights   {}\nprice    {}\nperiod   {} s", row.rights, currency.show(row.price), row.period_s)
+            format!(
+                "terms    {terms}\nrights   {}\nprice    {}\nperiod   {} s",
+                row.rights,
+                currency.show(row.price),
+                row.period_s
+            )
         })?;
         return Ok(());
     }
@@ -123,7 +130,10 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
         let row = here.client.licence_row(licence).await?;
         output.result(&row, |row| {
             let ends = row.expires_at_s.map_or_else(|| "never".to_owned(), |s| format!("{s} (UNIX seconds)"));
-            format!("licence  {}\nasset    {}\nholder   {}\nterms    {}\nversion  {}\nends     {ends}", row.licence, row.asset, row.holder, row.terms, row.version)
+            format!(
+                "licence  {}\nasset    {}\nholder   {}\nterms    {}\nversion  {}\nends     {ends}",
+                row.licence, row.asset, row.holder, row.terms, row.version
+            )
         })?;
         return Ok(());
     }
@@ -139,11 +149,19 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
             page.row.asset, page.row.controller, page.row.versions, page.manifest_cid, page.row.resale
         );
         for parent in &page.parents {
-            text += &format!("parent       {} (of its own revenue by kind: {})\n", parent.parent, by_kind(parent.all));
+            text += &format!(
+                "parent       {} (of its own revenue by kind: {})\n",
+                parent.parent,
+                by_kind(parent.all)
+            );
         }
         let mut table = Table::new(&["terms", "rights", ">price"]);
         for offer in &page.offers {
-            table.row([offer.terms.to_string(), offer.row.rights.to_string(), currency.show(offer.row.price)]);
+            table.row([
+                offer.terms.to_string(),
+                offer.row.rights.to_string(),
+                currency.show(offer.row.price),
+            ]);
         }
         text + "\n" + &table.render()
     })?;
@@ -188,7 +206,10 @@ pub(super) async fn get(here: &Here<'_>, what: Get, output: &mut Output) -> Resu
     let version = what.version.map(u32::from);
     let got = here.client.get(&holder, what.licence, version, &what.target, existing, progress).await?;
     output.result(&got, |got| {
-        format!("version {}: {} files written, {} there already, {} bytes verified", got.version, got.written, got.present, got.bytes)
+        format!(
+            "version {}: {} files written, {} there already, {} bytes verified",
+            got.version, got.written, got.present, got.bytes
+        )
     })?;
     Ok(())
 }
@@ -209,7 +230,9 @@ pub(super) async fn shares(here: &Here<'_>, what: Shares, output: &mut Output) -
             let from = here.account()?;
             let to = here.client.address_of(&to)?;
             let moved = here.client.transfer_shares(&from, asset, to, units).await?;
-            output.result(&moved, |moved| format!("{} units of {} are {}'s now", moved.units, moved.asset, moved.to))?;
+            output.result(&moved, |moved| {
+                format!("{} units of {} are {}'s now", moved.units, moved.asset, moved.to)
+            })?;
         }
     }
     Ok(())

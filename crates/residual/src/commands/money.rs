@@ -29,7 +29,11 @@ pub(super) async fn pay(here: &Here<'_>, what: Pay, output: &mut Output) -> Resu
     let amount = here.tokens(&what.amount)?;
     let paid = here.client.pay(&payer, what.asset, what.kind, amount, what.till).await?;
     output.result(&paid, |paid| match paid.till {
-        Some(till) => format!("paid {} into the till {till}; `residual sweep {}` credits it", here.show(paid.amount), paid.asset),
+        Some(till) => format!(
+            "paid {} into the till {till}; `residual sweep {}` credits it",
+            here.show(paid.amount),
+            paid.asset
+        ),
         None => format!("paid {} to {} for {}", here.show(paid.amount), paid.asset, paid.kind),
     })?;
     Ok(())
@@ -39,7 +43,11 @@ pub(super) async fn channel(here: &Here<'_>, what: Channel, output: &mut Output)
     let rows = match what {
         Channel::Open { asset, amount, gateway, withdraw_delay_s } => {
             let (payer, gateway) = (here.account()?, here.client.address_of(&gateway)?);
-            vec![here.client.open_channel(&payer, asset, gateway, here.tokens(&amount)?, withdraw_delay_s).await?]
+            vec![
+                here.client
+                    .open_channel(&payer, asset, gateway, here.tokens(&amount)?, withdraw_delay_s)
+                    .await?,
+            ]
         }
         Channel::TopUp { channel, amount } => {
             vec![here.client.top_up(&here.account()?, channel, here.tokens(&amount)?).await?]
@@ -73,7 +81,12 @@ pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output)
     let meter = here.client.meter(gateway.address(), here.tokens(UNCLAIMED_CAP)?).await?;
     let redeemed = here.client.redeem(&gateway, &meter, asset).await?;
     output.result(&redeemed, |redeemed| {
-        format!("claimed {} of {} channels, swept {}", here.show(redeemed.claimed), redeemed.channels, here.show(redeemed.swept))
+        format!(
+            "claimed {} of {} channels, swept {}",
+            here.show(redeemed.claimed),
+            redeemed.channels,
+            here.show(redeemed.swept)
+        )
     })?;
     Ok(())
 }
@@ -97,10 +110,19 @@ pub(super) async fn claim(here: &Here<'_>, asset: AssetId, output: &mut Output) 
     Ok(())
 }
 
-pub(super) async fn collect(here: &Here<'_>, asset: Option<AssetId>, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn collect(
+    here: &Here<'_>,
+    asset: Option<AssetId>,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let collected = here.client.collect(&here.account()?, asset).await?;
     output.result(&collected, |collected| {
-        format!("swept {}, flowed {} assets\n{}", here.show(collected.swept), collected.flowed, claimed(here, &collected.claims))
+        format!(
+            "swept {}, flowed {} assets\n{}",
+            here.show(collected.swept),
+            collected.flowed,
+            claimed(here, &collected.claims)
+        )
     })?;
     Ok(())
 }

@@ -25,12 +25,15 @@ pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) 
     let root = client.home().root().display().to_string();
     let chain = client.chain().id();
     client.close().await;
-    output.result(&made, |_| format!("made {root}: an embedded ledger, chain {chain}, with the contracts on it"))?;
+    output.result(&made, |_| {
+        format!("made {root}: an embedded ledger, chain {chain}, with the contracts on it")
+    })?;
     Ok(())
 }
 
 pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::init(&settings.data_dir, what.development, what.listen, || password(settings)).await?;
+    let client =
+        Client::init(&settings.data_dir, what.development, what.listen, || password(settings)).await?;
     let Some((rpc_url, ws_url)) = client.serves() else {
         let place = client.home().root().display().to_string();
         output.say(&format!("{place} has a running node already"))?;

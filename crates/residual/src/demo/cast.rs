@@ -50,8 +50,9 @@ pub(super) struct Cast {
 
 impl Cast {
     pub(super) fn new(client: &Client) -> Result<Self, AccountError> {
-        let accounts =
-            Who::ALL.iter().map(|who| client.account(&format!("dev:{}", *who as u32), || unreachable!("no password")));
+        let accounts = Who::ALL
+            .iter()
+            .map(|who| client.account(&format!("dev:{}", *who as u32), || unreachable!("no password")));
         Ok(Self { accounts: accounts.collect::<Result<_, _>>()?, assets: BTreeMap::new() })
     }
 

@@ -93,7 +93,11 @@ pub(super) async fn end(
         .holders
         .iter()
         .filter(|row| row.claimable > Amount::ZERO)
-        .map(|row| Held { who: cast.who(row.holder), asset: cast.asset(row.asset).to_owned(), amount: row.claimable })
+        .map(|row| Held {
+            who: cast.who(row.holder),
+            asset: cast.asset(row.asset).to_owned(),
+            amount: row.claimable,
+        })
         .collect();
     let sum = |field: fn(&residual_client::TokenRow) -> Amount| audited.report.tokens.iter().map(field).sum();
     let ending = Ending {
