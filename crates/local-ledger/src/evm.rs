@@ -111,7 +111,9 @@ pub(crate) fn invalid_text(e: &InvalidTransaction) -> String {
             format!("intrinsic gas too low: gas {gas_limit}, minimum needed {initial_gas}")
         }
         InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
-            format!("intrinsic gas too low: gas {gas_limit}, minimum needed for its data {gas_floor} (EIP-7623)")
+            format!(
+                "intrinsic gas too low: gas {gas_limit}, minimum needed for its data {gas_floor} (EIP-7623)"
+            )
         }
         InvalidTransaction::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
         InvalidTransaction::RejectCallerWithCode => "sender not an eoa: it has code (EIP-3607)".into(),
@@ -251,7 +253,9 @@ impl Call {
         }
         while too_little + 1 < enough && (enough - too_little) as f64 / enough as f64 >= ESTIMATE_TOLERANCE {
             // Most need little more than the lower bound, so steps up from it are doublings at most.
-            let middle = (too_little + (enough - too_little) / 2).min(too_little.saturating_mul(2)).max(too_little + 1);
+            let middle = (too_little + (enough - too_little) / 2)
+                .min(too_little.saturating_mul(2))
+                .max(too_little + 1);
             if self.succeeds(middle)? { enough = middle } else { too_little = middle }
         }
         Ok(enough)
@@ -292,7 +296,8 @@ impl Call {
             .iter()
             .filter(|(address, account)| !account.storage.is_empty() || !warm(address))
             .map(|(address, account)| {
-                let mut storage_keys: Vec<B256> = account.storage.keys().map(|slot| B256::from(*slot)).collect();
+                let mut storage_keys: Vec<B256> =
+                    account.storage.keys().map(|slot| B256::from(*slot)).collect();
                 storage_keys.sort_unstable();
                 AccessListItem { address: *address, storage_keys }
             })
@@ -328,5 +333,36 @@ impl<DB: alloy_evm::Database> Inspector<EthEvmContext<DB>> for Deadline {
         if self.passed {
             interpreter.halt(InstructionResult::OutOfGas);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::hex;
+
+    use super::*;
+    use crate::genesis::{self, Genesis, GenesisAccount};
+    use crate::store::{Facts, Store};
+
+    #[test]
+    fn a_call_ends_with_its_time() {
+        let forever = Address::with_last_byte(0xaa);
+        let account = GenesisAccount { code: hex!("5b5f56").into(), ..GenesisAccount::default() };
+        let genesis = Genesis { accounts: [(forever, account)].into() };
+        let first = genesis::block(&genesis, false, [0; 16], 1);
+        let dir = tempfile::tempdir().unwrap();
+        let facts =
+            Facts { chain_id: 1, development: false, incarnation: [0; 16], mark: [0; 16], clock_ahead_s: 0 };
+        let store = Store::create(&dir.path().join("store"), &facts, &first).unwrap();
+        let request = TransactionRequest::default().to(forever);
+        let rules = block_rules(1, &first.block.header);
+        let call = || {
+            let snapshot = store.snapshot().unwrap();
+            Call::new(snapshot, 0, rules.clone(), request.clone(), Overrides::default()).unwrap()
+        };
+        assert!(matches!(call().output(), Err(CallError::Halted(HaltReason::OutOfGas(_)))));
+        let mut late = call();
+        late.evm.inspector_mut().at = Instant::now();
+        assert!(matches!(late.output(), Err(CallError::TimedOut)));
     }
 }

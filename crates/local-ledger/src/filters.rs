@@ -109,7 +109,8 @@ impl Filters {
             Kind::Logs(filter) => {
                 let asked = logs::range(snapshot, filter)?;
                 // A filter without bounds has the newest block for both; what is new is after it, and wanted.
-                let from = filter.block_option.get_from_block().map_or(0, |_| asked.map_or(u64::MAX, |a| a.0));
+                let from =
+                    filter.block_option.get_from_block().map_or(0, |_| asked.map_or(u64::MAX, |a| a.0));
                 let to = filter.block_option.get_to_block().and_then(|to| to.as_number()).unwrap_or(u64::MAX);
                 let (from, to) = (from.max(next), to.min(last));
                 let found = if from <= to { logs::find(snapshot, filter, from, to)? } else { Vec::new() };

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_consensus::Header;
+use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, address, keccak256};
 use rand::Rng;
@@ -71,7 +71,12 @@ pub(crate) fn draw_chain_id() -> u64 {
 }
 
 /// Block 0 with the state of `genesis`, and the development accounts if asked for.
-pub(crate) fn block(genesis: &Genesis, development: bool, incarnation: [u8; 16], timestamp_s: u64) -> NewBlock {
+pub(crate) fn block(
+    genesis: &Genesis,
+    development: bool,
+    incarnation: [u8; 16],
+    timestamp_s: u64,
+) -> NewBlock {
     let mut accounts = genesis.accounts.clone();
     if development {
         for address in DEVELOPMENT_ACCOUNTS {

@@ -30,7 +30,8 @@ impl Guard {
     pub(crate) fn new(hosts: &[String], origins: &[String]) -> Self {
         let loopback = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).chain(loopback).collect();
-        let origins = origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect();
+        let origins =
+            origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect();
         Self { hosts: Arc::new(hosts), origins: Arc::new(origins) }
     }
 
@@ -54,7 +55,9 @@ impl Guard {
             {
                 Ok(Some(origin.clone()))
             }
-            (Some(origin), _) => Err(format!("origin {origin:?} is not allowed; configure it to let its pages in\n")),
+            (Some(origin), _) => {
+                Err(format!("origin {origin:?} is not allowed; configure it to let its pages in\n"))
+            }
         }
     }
 }
@@ -148,10 +151,13 @@ mod tests {
     #[test]
     fn a_rebound_name_is_refused() {
         let guard = Guard::new(&["ledger.example".into()], &["http://localhost:3000/".into()]);
-        for ours in ["localhost", "LOCALHOST:1", "127.0.0.1:8545", "[::1]:8545", "[::1]", "ledger.example:80"] {
+        for ours in ["localhost", "LOCALHOST:1", "127.0.0.1:8545", "[::1]:8545", "[::1]", "ledger.example:80"]
+        {
             assert_eq!(check(&guard, &[("host", ours)]), Ok(None), "{ours}");
         }
-        for foreign in ["evil.example", "evil.example:8545", "localhost.evil.example", "", "127.0.0.1.evil.example"] {
+        for foreign in
+            ["evil.example", "evil.example:8545", "localhost.evil.example", "", "127.0.0.1.evil.example"]
+        {
             assert!(check(&guard, &[("host", foreign)]).is_err(), "{foreign}");
         }
         assert!(check(&guard, &[]).is_err());
@@ -162,7 +168,10 @@ mod tests {
     fn only_configured_origins_come_in() {
         let guard = Guard::new(&[], &["http://localhost:3000/".into()]);
         let with = |origin| check(&guard, &[("host", "localhost"), ("origin", origin)]);
-        assert_eq!(with("http://localhost:3000"), Ok(Some(HeaderValue::from_static("http://localhost:3000"))));
+        assert_eq!(
+            with("http://localhost:3000"),
+            Ok(Some(HeaderValue::from_static("http://localhost:3000")))
+        );
         for foreign in ["http://localhost", "http://localhost:3001", "https://evil.example", "null", ""] {
             assert!(with(foreign).is_err(), "{foreign}");
         }

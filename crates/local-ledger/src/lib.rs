@@ -43,7 +43,7 @@ pub use store::StoreError;
 
 use guard::Guard;
 use home::Home;
-use rpc::{DevelopmentServer, EthServer, Rpc};
+use rpc::{Clockwork, DevelopmentServer, EthServer, Rpc};
 use store::{Facts, Snapshot, Store};
 use writer::{Clock, JOBS_MAX, Writer};
 
@@ -147,7 +147,9 @@ pub enum OpenError {
         made_with: bool,
     },
     /// Not a loopback address, and not told that this is meant.
-    #[error("{address} can be reached from other machines; allow it explicitly or listen on a loopback address")]
+    #[error(
+        "{address} can be reached from other machines; allow it explicitly or listen on a loopback address"
+    )]
     NotLoopback {
         /// The address asked for.
         address: SocketAddr,
@@ -184,7 +186,7 @@ pub struct LocalLedger {
     facts: Facts,
     opening: Opening,
     server: ServerHandle,
-    writer: JoinHandle<()>,
+    writer: JoinHandle<watch::Sender<Arc<Snapshot>>>,
     head: watch::Receiver<Arc<Snapshot>>,
 }
 
@@ -215,14 +217,17 @@ impl LocalLedger {
 
         let head = writer.head();
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
-        let rpc = || Rpc::new(head.clone(), jobs.clone(), facts.clone(), clock.clone());
         let mut methods = RpcModule::new(());
-        let merged = methods.merge(EthServer::into_rpc(rpc()));
-        merged.expect("the names of the methods are distinct");
-        if facts.development {
-            let merged = methods.merge(DevelopmentServer::into_rpc(rpc()));
-            merged.expect("the names of the methods are distinct");
-        }
+        let merged = if facts.development {
+            methods.merge(DevelopmentServer::into_rpc(Clockwork { jobs: jobs.clone() }))
+        } else {
+            Ok(())
+        };
+        merged
+            .and_then(|()| {
+                methods.merge(EthServer::into_rpc(Rpc::new(head.clone(), jobs, facts.clone(), clock)))
+            })
+            .expect("the names of the methods are distinct");
         let mut hosts = config.hosts;
         hosts.push(host_of(address));
         let server = ServerConfig::builder()
@@ -241,7 +246,9 @@ impl LocalLedger {
             .map_err(|source| OpenError::Listen { address, source })?
             .start(methods);
         let thread = std::thread::Builder::new().name("ledger-writer".into());
-        let writer = thread.spawn(move || writer.run(queue)).map_err(|source| OpenError::Listen { address, source })?;
+        let writer = thread
+            .spawn(move || writer.run(queue))
+            .map_err(|source| OpenError::Listen { address, source })?;
         Ok(Self { address, facts, opening, server, writer, head })
     }
 
@@ -290,7 +297,9 @@ impl LocalLedger {
             self.server.stopped().await;
             drop(self.head);
             // A panic of the writer was caught and told where it happened.
-            let _ = tokio::task::spawn_blocking(|| self.writer.join()).await;
+            if let Ok(Ok(head)) = tokio::task::spawn_blocking(|| self.writer.join()).await {
+                head.closed().await;
+            }
         };
         if tokio::time::timeout(CLOSING_MAX, closing).await.is_err() {
             tracing::warn!("the ledger closes although clients still wait for answers");
@@ -300,7 +309,10 @@ impl LocalLedger {
 
 impl fmt::Debug for LocalLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalLedger").field("address", &self.address).field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("LocalLedger")
+            .field("address", &self.address)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
     }
 }
 

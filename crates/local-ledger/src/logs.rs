@@ -20,7 +20,9 @@ const LOOKED_INTO_MAX: usize = 100_000;
 /// Why a query for logs is not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
-    #[error("query spans {found} blocks, the limit without an address is {LOG_BLOCKS_MAX}: narrow it or name addresses")]
+    #[error(
+        "query spans {found} blocks, the limit without an address is {LOG_BLOCKS_MAX}: narrow it or name addresses"
+    )]
     Range { found: u64 },
     #[error("query returns more than {LOGS_MAX} logs: narrow it, blocks {from} to {fits} fit")]
     Count { from: u64, fits: u64 },
@@ -135,5 +137,31 @@ impl Found<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+    use crate::genesis::{self, Genesis};
+    use crate::store::{Facts, Store};
+
+    #[test]
+    fn only_a_query_with_an_address_may_span_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let facts =
+            Facts { chain_id: 1, development: false, incarnation: [0; 16], mark: [0; 16], clock_ahead_s: 0 };
+        let first = genesis::block(&Genesis::default(), false, [0; 16], 1);
+        let store = Store::create(&dir.path().join("store"), &facts, &first).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let open = Filter::new();
+        let e = find(&snapshot, &open, 0, LOG_BLOCKS_MAX).unwrap_err();
+        assert!(matches!(e, LogError::Range { found } if found == LOG_BLOCKS_MAX + 1), "{e}");
+        let e = find(&snapshot, &open, 0, u64::MAX).unwrap_err();
+        assert!(matches!(e, LogError::Range { .. }), "{e}");
+        assert_eq!(find(&snapshot, &open.clone().address(Address::ZERO), 0, u64::MAX).unwrap(), []);
+        assert_eq!(find(&snapshot, &open, 0, 0).unwrap(), []);
     }
 }

@@ -11,8 +11,8 @@ use alloy_consensus::transaction::{Recovered, SignerRecoverable};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_evm::IntoTxEnv;
 use alloy_primitives::{Address, B256};
-use revm::context::result::InvalidTransaction;
 use revm::context::TxEnv;
+use revm::context::result::InvalidTransaction;
 use revm::handler::validation::validate_initial_tx_gas;
 
 use crate::evm::{SPEC, invalid_text};
@@ -133,7 +133,7 @@ impl Queue {
             return Err(SubmitError::QueueFull { limit: QUEUE_PER_SENDER_MAX, of: "of this sender" });
         }
         self.waiting.insert(key, tx.clone());
-        Ok(QueueChange::Add(tx))
+        Ok(QueueChange::Add(Box::new(tx)))
     }
 
     fn of(&self, sender: Address) -> impl Iterator<Item = (&(Address, u64), &Recovered<Transaction>)> {

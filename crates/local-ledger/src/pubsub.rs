@@ -44,11 +44,18 @@ impl Topic {
             (SubscriptionKind::NewHeads, Params::None) => Ok(Self::Heads),
             (SubscriptionKind::Logs, Params::None) => Ok(Self::Logs(Box::default())),
             (SubscriptionKind::Logs, Params::Logs(filter)) => Ok(Self::Logs(filter)),
-            (SubscriptionKind::NewPendingTransactions, Params::None) => Ok(Self::Transactions { whole: false }),
-            (SubscriptionKind::NewPendingTransactions, Params::Bool(whole)) => Ok(Self::Transactions { whole }),
-            (SubscriptionKind::NewHeads | SubscriptionKind::Logs | SubscriptionKind::NewPendingTransactions, _) => {
-                Err("these parameters do not belong to this subscription")
+            (SubscriptionKind::NewPendingTransactions, Params::None) => {
+                Ok(Self::Transactions { whole: false })
             }
+            (SubscriptionKind::NewPendingTransactions, Params::Bool(whole)) => {
+                Ok(Self::Transactions { whole })
+            }
+            (
+                SubscriptionKind::NewHeads
+                | SubscriptionKind::Logs
+                | SubscriptionKind::NewPendingTransactions,
+                _,
+            ) => Err("these parameters do not belong to this subscription"),
             _ => Err("unknown subscription: newHeads, logs and newPendingTransactions are served"),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_consensus::Transaction as _;
 use alloy_consensus::transaction::TxHashRef;
@@ -44,6 +45,9 @@ const FEE_HISTORY_BLOCKS_MAX: u64 = 1024;
 
 /// Percentiles of one `eth_feeHistory`, at most (geth's figure).
 const PERCENTILES_MAX: usize = 100;
+
+/// How long `eth_sendRawTransactionSync` waits, at most and if not told.
+const SYNC_MAX: Duration = Duration::from_secs(10);
 
 /// Seconds by which one call may put the clock forward, at most: about a hundred years.
 const CLOCK_STEP_MAX_S: u64 = 100 * 366 * 86_400;
@@ -135,6 +139,8 @@ pub(crate) trait Eth {
     ) -> RpcResult<AccessListResult>;
     #[method(name = "eth_sendRawTransaction")]
     async fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256>;
+    #[method(name = "eth_sendRawTransactionSync")]
+    async fn send_and_wait(&self, raw: Bytes, timeout_ms: Option<U64>) -> RpcResult<TransactionReceipt>;
 
     #[method(name = "eth_getLogs")]
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<RpcLog>>;
@@ -185,6 +191,8 @@ enum RpcError {
     Percentiles,
     #[error("the clock goes forward by 0 to {CLOCK_STEP_MAX_S} seconds at a time, not {0}")]
     ClockStep(u64),
+    #[error("transaction {0} was taken but waits for an earlier nonce")]
+    StillQueued(B256),
     #[error("the ledger is closing")]
     Closing,
     #[error("internal error: {0}")]
@@ -192,13 +200,14 @@ enum RpcError {
 }
 
 impl RpcError {
-    /// The codes are geth's; EIP-1474 has -32005 for limits.
+    /// The codes are geth's; EIP-1474 has -32005 for limits and EIP-7966 4 for what is not mined in time.
     fn code(&self) -> i32 {
         match self {
             Self::Call(CallError::Reverted(_)) => 3,
-            Self::Call(CallError::Request(_) | CallError::Override(_)) | Self::Percentiles | Self::ClockStep(_) => {
-                INVALID_PARAMS_CODE
-            }
+            Self::StillQueued(_) => 4,
+            Self::Call(CallError::Request(_) | CallError::Override(_))
+            | Self::Percentiles
+            | Self::ClockStep(_) => INVALID_PARAMS_CODE,
             Self::Logs(LogError::Backwards { .. }) => INVALID_PARAMS_CODE,
             Self::Logs(e) | Self::Filter(FilterError::Logs(e))
                 if !matches!(e, LogError::Store(_) | LogError::UnknownBlock(_)) =>
@@ -216,6 +225,7 @@ impl From<RpcError> for ErrorObjectOwned {
     fn from(e: RpcError) -> Self {
         let data = match &e {
             RpcError::Call(CallError::Reverted(data)) => Some(data.clone()),
+            RpcError::StillQueued(hash) => Some(hash.0.into()),
             _ => None,
         };
         Self::owned(e.code(), e.to_string(), data)
@@ -230,6 +240,11 @@ pub(crate) struct Rpc {
     clock: Clock,
     filters: Filters,
     heavy: Semaphore,
+}
+
+/// What the methods of development mode work on.
+pub(crate) struct Clockwork {
+    pub(crate) jobs: mpsc::Sender<Job>,
 }
 
 /// Rules for running code, and the block whose state it finds.
@@ -265,12 +280,6 @@ impl Rpc {
         Ok(done.map_err(|e| RpcError::Panic(e.to_string()))??)
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, SubmitError>>) -> Job) -> RpcResult<T> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| RpcError::Closing)?;
-        Ok(answer.await.map_err(|_| RpcError::Closing)?.map_err(RpcError::from)?)
-    }
-
     async fn staged<T: Send + 'static>(
         &self,
         at: BlockId,
@@ -278,13 +287,24 @@ impl Rpc {
         overrides: Overrides,
         work: impl FnOnce(Call) -> Result<T, CallError> + Send + 'static,
     ) -> RpcResult<T> {
-        let (chain_id, clock, incarnation) = (self.facts.chain_id, self.clock.clone(), self.facts.incarnation);
+        let (chain_id, clock, incarnation) =
+            (self.facts.chain_id, self.clock.clone(), self.facts.incarnation);
         self.heavy(move |snapshot| {
             let (number, rules) = stage(&snapshot, at, chain_id, &clock, incarnation)?;
             Ok(work(Call::new(snapshot, number, rules, request, overrides)?)?)
         })
         .await
     }
+}
+
+/// Has the writer do something, and waits until it is durable.
+async fn ask<T>(
+    jobs: &mpsc::Sender<Job>,
+    job: impl FnOnce(oneshot::Sender<Result<T, SubmitError>>) -> Job,
+) -> Result<T, RpcError> {
+    let (reply, answer) = oneshot::channel();
+    jobs.send(job(reply)).await.map_err(|_| RpcError::Closing)?;
+    Ok(answer.await.map_err(|_| RpcError::Closing)??)
 }
 
 /// A store damaged while it is open may panic deep inside; that must not take the server with it.
@@ -468,7 +488,9 @@ impl EthServer for Rpc {
     }
 
     fn count_by_hash(&self, hash: B256) -> RpcResult<Option<U64>> {
-        self.read(|snapshot| Ok(find_block(&snapshot, hash.into())?.map(|block| U64::from(block.transactions))))
+        self.read(|snapshot| {
+            Ok(find_block(&snapshot, hash.into())?.map(|block| U64::from(block.transactions)))
+        })
     }
 
     async fn block_receipts(&self, block: BlockId) -> RpcResult<Option<Vec<TransactionReceipt>>> {
@@ -504,14 +526,7 @@ impl EthServer for Rpc {
     }
 
     fn transaction_receipt(&self, hash: B256) -> RpcResult<Option<TransactionReceipt>> {
-        self.read(|snapshot| {
-            let Some((number, index)) = snapshot.place(hash)? else { return Ok(None) };
-            let missing = || StoreError::Corrupt { what: "a mined transaction" };
-            let block = snapshot.block(number)?.ok_or_else(missing)?;
-            let tx = snapshot.transaction(number, index)?.ok_or_else(missing)?;
-            let receipt = snapshot.receipt(number, index)?.ok_or_else(missing)?;
-            Ok(Some(convert::receipt(&tx, &receipt, &block, index)))
-        })
+        self.read(|snapshot| find_receipt(&snapshot, hash))
     }
 
     async fn call(
@@ -549,7 +564,24 @@ impl EthServer for Rpc {
 
     async fn send_raw_transaction(&self, raw: Bytes) -> RpcResult<B256> {
         let tx = pool::admit(&raw, self.facts.chain_id).map_err(RpcError::from)?;
-        self.ask(|reply| Job::Submit { tx, reply }).await
+        Ok(ask(&self.jobs, |reply| Job::Submit { tx: Box::new(tx), reply }).await?)
+    }
+
+    /// EIP-7966. Only one that waits in the queue is waited for.
+    async fn send_and_wait(&self, raw: Bytes, timeout_ms: Option<U64>) -> RpcResult<TransactionReceipt> {
+        let hash = self.send_raw_transaction(raw).await?;
+        let wait = timeout_ms.map_or(SYNC_MAX, |ms| Duration::from_millis(ms.to()).min(SYNC_MAX));
+        let mut head = self.head.clone();
+        let mined = async {
+            loop {
+                let snapshot = head.borrow_and_update().clone();
+                if let Some(receipt) = guarded(snapshot, |snapshot| find_receipt(&snapshot, hash))? {
+                    return Ok(receipt);
+                }
+                head.changed().await.map_err(|_| RpcError::Closing)?;
+            }
+        };
+        Ok(tokio::time::timeout(wait, mined).await.unwrap_or(Err(RpcError::StillQueued(hash)))?)
     }
 
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<RpcLog>> {
@@ -592,19 +624,28 @@ impl EthServer for Rpc {
 }
 
 #[jsonrpsee::core::async_trait]
-impl DevelopmentServer for Rpc {
+impl DevelopmentServer for Clockwork {
     async fn increase_time(&self, seconds: U64) -> RpcResult<u64> {
         let seconds = seconds.to::<u64>();
         if seconds > CLOCK_STEP_MAX_S {
             return Err(RpcError::ClockStep(seconds).into());
         }
-        self.ask(|reply| Job::PutClockForward { seconds, reply }).await
+        Ok(ask(&self.jobs, |reply| Job::PutClockForward { seconds, reply }).await?)
     }
 
     async fn mine(&self) -> RpcResult<String> {
-        self.ask(|reply| Job::Mine { reply }).await?;
+        ask(&self.jobs, |reply| Job::Mine { reply }).await?;
         Ok("0x0".into())
     }
+}
+
+fn find_receipt(snapshot: &Snapshot, hash: B256) -> Result<Option<TransactionReceipt>, RpcError> {
+    let Some((number, index)) = snapshot.place(hash)? else { return Ok(None) };
+    let missing = || StoreError::Corrupt { what: "a mined transaction" };
+    let block = snapshot.block(number)?.ok_or_else(missing)?;
+    let tx = snapshot.transaction(number, index)?.ok_or_else(missing)?;
+    let receipt = snapshot.receipt(number, index)?.ok_or_else(missing)?;
+    Ok(Some(convert::receipt(&tx, &receipt, &block, index)))
 }
 
 fn find_logs(snapshot: &Snapshot, filter: &Filter) -> Result<Vec<RpcLog>, RpcError> {

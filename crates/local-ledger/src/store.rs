@@ -46,7 +46,9 @@ pub enum StoreError {
     #[error("the ledger's store failed: {0}")]
     Database(#[source] Box<redb::Error>),
     /// A value that is stored is not what was written there.
-    #[error("the ledger's store is corrupt: {what} does not decode; restore the data directory from a backup")]
+    #[error(
+        "the ledger's store is corrupt: {what} does not decode; restore the data directory from a backup"
+    )]
     Corrupt {
         /// What was being read.
         what: &'static str,
@@ -195,7 +197,7 @@ pub(crate) struct NewBlock {
 
 /// One change of the queue of transactions that wait for an earlier nonce.
 pub(crate) enum QueueChange {
-    Add(Recovered<Transaction>),
+    Add(Box<Recovered<Transaction>>),
     Remove(Address, u64),
 }
 

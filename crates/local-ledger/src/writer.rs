@@ -30,7 +30,9 @@ use crate::evm::block_rules;
 use crate::genesis::empty_header;
 use crate::home::Home;
 use crate::pool::{Queue, SubmitError, hash};
-use crate::store::{Block, Changes, Facts, NewBlock, QueueChange, Receipt, Snapshot, Store, StoreError, Transaction};
+use crate::store::{
+    Block, Changes, Facts, NewBlock, QueueChange, Receipt, Snapshot, Store, StoreError, Transaction,
+};
 use crate::view::View;
 
 /// Jobs that may wait for the writer; past it senders wait.
@@ -41,7 +43,7 @@ type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
 /// What the writer is asked to do.
 pub(crate) enum Job {
     /// Put it into a block or the queue; answered with its hash once that is durable.
-    Submit { tx: Recovered<Transaction>, reply: Reply<B256> },
+    Submit { tx: Box<Recovered<Transaction>>, reply: Reply<B256> },
     /// Make a block even if it is empty; answered with its number. Development mode only.
     Mine { reply: Reply<u64> },
     /// Put the clock forward; answered with the seconds it is ahead in all. Development mode only.
@@ -107,14 +109,15 @@ impl Writer {
         self.commit(Some(block), &[])
     }
 
-    /// Works until nobody can send another job; all that was taken in is answered by then.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    /// Works until nobody can send another job; all that was taken in is answered by then. Gives the head back:
+    /// while anybody follows it, its snapshot keeps the store open.
+    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> watch::Sender<Arc<Snapshot>> {
         let mut waiting = VecDeque::new();
         loop {
             if waiting.is_empty() && !(self.queue.has_stirred() && self.stopped.is_none()) {
                 match jobs.blocking_recv() {
                     Some(job) => waiting.push_back(job),
-                    None => return,
+                    None => return self.head,
                 }
             }
             while waiting.len() < JOBS_MAX
@@ -251,7 +254,7 @@ enum Submitted {
     /// It is in the block, in the queue, or refused.
     Answer(Result<B256, SubmitError>),
     /// The block has no room for it; the next one will.
-    Full(Recovered<Transaction>),
+    Full(Box<Recovered<Transaction>>),
 }
 
 /// What became of a transaction that was to run.
@@ -290,7 +293,7 @@ impl Draft {
     /// Runs a transaction if its nonce is the next, and what it lets run; queues it if its nonce is later.
     fn submit(
         &mut self,
-        tx: Recovered<Transaction>,
+        tx: Box<Recovered<Transaction>>,
         queue: &mut Queue,
         changes: &mut Vec<QueueChange>,
     ) -> Result<Submitted, RoundError> {
@@ -304,7 +307,7 @@ impl Draft {
                 Err(InvalidTransaction::NonceTooLow { tx: nonce, state: next }.into())
             }
         } else if nonce > next {
-            queue.add(tx).map(|change| {
+            queue.add(*tx).map(|change| {
                 changes.push(change);
                 hash
             })
@@ -385,7 +388,8 @@ impl Draft {
             .zip(&receipts)
             .map(|(tx, receipt)| convert::envelope(tx.tx_type(), receipt, receipt.logs.clone()))
             .collect();
-        header.logs_bloom = envelopes.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
+        header.logs_bloom =
+            envelopes.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
         header.receipts_root = alloy_consensus::proofs::calculate_receipt_root(&envelopes);
         header.state_root = changes.digest(parent.head.header.state_root);
         seal(header, transactions, receipts, changes)

@@ -1,4 +1,5 @@
 //! LED-3: alloy, cast, viem and ethers connect unchanged, over HTTP and WebSocket.
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod support;
 
@@ -64,9 +65,10 @@ async fn led_3_alloy_over_http() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn led_3_alloy_over_websocket() {
-    let (_dir, ledger) = fixture().await;
+    let (dir, ledger) = fixture().await;
     let wallet = EthereumWallet::from(key(0));
-    let provider = ProviderBuilder::new().wallet(wallet).connect_ws(WsConnect::new(ledger.ws_url())).await.unwrap();
+    let provider =
+        ProviderBuilder::new().wallet(wallet).connect_ws(WsConnect::new(ledger.ws_url())).await.unwrap();
     let mut heads = provider.subscribe_blocks().await.unwrap();
     let mut logs = provider.subscribe_logs(&Filter::new()).await.unwrap();
     let mut transactions = provider.subscribe_pending_transactions().await.unwrap();
@@ -83,8 +85,10 @@ async fn led_3_alloy_over_websocket() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), told).await.expect("every block and log is told of");
+    // Closing ends what is still subscribed, and leaves the directory free.
     provider.unsubscribe(*heads.local_id()).await.unwrap();
     ledger.shutdown().await;
+    assert_eq!(development_ledger(dir.path()).await.block_number(), 7);
 }
 
 fn cast(url: &str, args: &[&str]) -> String {
@@ -98,13 +102,18 @@ fn use_with_cast(url: &str, ledger: &LocalLedger) {
     let secret = hex::encode(key(0).to_bytes());
     let send = |args: &[&str]| cast(url, &[&["send", "--json", "--private-key", &secret], args].concat());
     assert_eq!(cast(url, &["chain-id"]), ledger.chain_id().to_string());
-    assert!(send(&["0x00000000000000000000000000000000000000aa", "--value", "5"]).contains("\"status\":\"0x1\""));
+    assert!(
+        send(&["0x00000000000000000000000000000000000000aa", "--value", "5"]).contains("\"status\":\"0x1\"")
+    );
     assert_eq!(cast(url, &["balance", "0x00000000000000000000000000000000000000aa"]), "5");
     let deployed = send(&["--create", &hex::encode_prefixed(counter(4))]);
     let receipt: serde_json::Value = serde_json::from_str(&deployed).unwrap();
     let contract = receipt["contractAddress"].as_str().unwrap().to_owned();
     for kind in [&[][..], &["--legacy"], &["--access-list"]] {
-        assert!(send(&[&[contract.as_str(), "0x"], kind].concat()).contains("\"status\":\"0x1\""), "{kind:?}");
+        assert!(
+            send(&[&[contract.as_str(), "0x"], kind].concat()).contains("\"status\":\"0x1\""),
+            "{kind:?}"
+        );
     }
     assert_eq!(cast(url, &["storage", &contract, "0"]), B256::with_last_byte(3).to_string());
     let logs = cast(url, &["logs", "--json", "--from-block", "0", "--address", &contract]);

@@ -1,5 +1,6 @@
 //! LED-1: kill -9 at any moment, and every acknowledged transaction is there after a restart, every block whole.
 //! And the other ways in which a data directory can be wrong.
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod support;
 
@@ -86,7 +87,8 @@ async fn send_until_gone(
     contract: Address,
     acknowledged: Arc<Mutex<Vec<B256>>>,
 ) {
-    let Ok(nonce) = client.ask("eth_getTransactionCount", json!([key(sender).address(), "latest"])).await else {
+    let Ok(nonce) = client.ask("eth_getTransactionCount", json!([key(sender).address(), "latest"])).await
+    else {
         return;
     };
     let mut nonce = number(&nonce);
@@ -125,7 +127,11 @@ async fn check_blocks(client: &Client, from: u64, contract: Address) -> (u64, u6
         let block = client.get("eth_getBlockByNumber", json!([at_hex, true])).await;
         let block: Block<Transaction<TxEnvelope>> = serde_json::from_value(block).unwrap();
         assert_eq!(block.header.inner.hash_slow(), block.header.hash, "block {at}");
-        assert!(parent.is_none_or(|parent| parent == block.header.parent_hash), "block {at} follows {}", at - 1);
+        assert!(
+            parent.is_none_or(|parent| parent == block.header.parent_hash),
+            "block {at} follows {}",
+            at - 1
+        );
         parent = Some(block.header.hash);
         if at == 0 || at < from {
             continue;
@@ -135,7 +141,10 @@ async fn check_blocks(client: &Client, from: u64, contract: Address) -> (u64, u6
         let transactions: Vec<&Transaction<TxEnvelope>> = block.transactions.txns().collect();
         assert_eq!(transactions.len(), receipts.len(), "block {at}");
         let bodies: Vec<&TxEnvelope> = transactions.iter().map(|tx| tx.inner.inner()).collect();
-        assert_eq!(alloy_consensus::proofs::calculate_transaction_root(&bodies), block.header.transactions_root);
+        assert_eq!(
+            alloy_consensus::proofs::calculate_transaction_root(&bodies),
+            block.header.transactions_root
+        );
         let envelopes: Vec<ReceiptEnvelope> =
             receipts.iter().map(|r| r.inner.clone().map_logs(|log| log.inner)).collect();
         assert_eq!(alloy_consensus::proofs::calculate_receipt_root(&envelopes), block.header.receipts_root);
@@ -180,7 +189,11 @@ async fn led_1_kill_at_any_moment_loses_nothing_acknowledged() {
         let (next, more) = check_blocks(&client, next_block, contract).await;
         (next_block, calls) = (next, calls + more);
         let counted = client.get("eth_getStorageAt", json!([contract, "0x0", "latest"])).await;
-        assert_eq!(u64::from_str_radix(&counted.as_str().unwrap()[50..], 16).unwrap(), calls, "round {round}");
+        assert_eq!(
+            u64::from_str_radix(&counted.as_str().unwrap()[50..], 16).unwrap(),
+            calls,
+            "round {round}"
+        );
         if round == KILLS {
             break;
         }
@@ -338,7 +351,9 @@ async fn a_full_disk_stops_writing_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
     // In blocks of 512 bytes; without the signal the write fails as it does on a full disk.
-    shell.args(["-c", r#"trap "" XFSZ; ulimit -f 4000; exec "$0" "$@""#]).arg(std::env::current_exe().unwrap());
+    shell
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 4000; exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap());
     let mut process = Process::start_as(shell, dir.path());
     let client = Client::new(&process.url());
     let chain_id = number(&client.get("eth_chainId", json!([])).await);

@@ -46,8 +46,10 @@ async function use(provider) {
   await provider.destroy()
 }
 
-await use(new JsonRpcProvider(httpUrl, undefined, { pollingInterval: 50 }))
+// Its cache gives the same answer to the same question for a quarter of a second, several blocks here.
+const options = { cacheTimeout: -1, pollingInterval: 50 }
+await use(new JsonRpcProvider(httpUrl, undefined, options))
 console.log('http done')
-await use(new WebSocketProvider(wsUrl))
+await use(new WebSocketProvider(wsUrl, undefined, options))
 console.log('ws done')
 process.exit(0)

@@ -71,7 +71,8 @@ impl Client {
     pub(crate) async fn awaited_receipt(&self, hash: B256) -> Value {
         loop {
             match self.receipt(hash).await {
-                Value::Null => tokio::task::yield_now().await,
+                // Asking without a pause keeps anvil from making the block.
+                Value::Null => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
                 receipt => return receipt,
             }
         }
@@ -121,7 +122,13 @@ pub(crate) fn sign_hash(key: &PrivateKeySigner, hash: B256) -> Signature {
 }
 
 /// A plain EIP-1559 transaction.
-pub(crate) fn transaction(chain_id: u64, nonce: u64, to: TxKind, value: u64, input: impl Into<Bytes>) -> TxEip1559 {
+pub(crate) fn transaction(
+    chain_id: u64,
+    nonce: u64,
+    to: TxKind,
+    value: u64,
+    input: impl Into<Bytes>,
+) -> TxEip1559 {
     TxEip1559 {
         chain_id,
         nonce,
@@ -173,7 +180,8 @@ pub(crate) struct Anvil {
 impl Anvil {
     /// Starts one with the rules of the ledger and its chain id.
     pub(crate) async fn start(chain_id: u64) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         let process = Command::new(peer("anvil"))
             .args(["--silent", "--hardfork", "osaka", "--gas-limit", "60000000", "--enable-tx-gas-limit"])
             .args(["--base-fee", &BASE_FEE.to_string(), "--chain-id", &chain_id.to_string()])
