@@ -155,6 +155,20 @@ contract AssetsTest is CoreFixture {
         assertEq(edges[0].parentId, parent);
     }
 
+    function test_LIN_1_of_an_edge_with_both_reaches_only_all_goes_down() external {
+        uint256 top = root(alice);
+        uint256 reachAll = buy(top, deriveTerms(300, ILicences.Reach.All), bob);
+        uint256 reachChild = buy(top, deriveTerms(200, ILicences.Reach.Child), bob);
+        uint256 middle = register(bob, two(reachAll, reachChild));
+        uint256 bottom = child(carol, middle, 200, ILicences.Reach.All);
+        IAssets.Edge[] memory edges = assets.edgesOf(bottom);
+        assertEq(edges.length, 2);
+        IAssets.Edge memory toTop = edges[0].parentId == top ? edges[0] : edges[1];
+        assertEq(toTop.parentId, top);
+        assertEq(toTop.all[0], 300);
+        assertEq(toTop.child[0], 0);
+    }
+
     /// Known fault: the same parent twice. One edge, the highest rate of each kind and reach.
     function test_the_same_parent_twice_makes_one_edge() external {
         uint256 parent = root(alice);

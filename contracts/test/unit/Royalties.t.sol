@@ -457,6 +457,26 @@ contract RoyaltiesTest is CoreFixture {
         royalties.claim(assetId, address(token), address(0));
     }
 
+    /// Each of the eight totals counts for the shares, alone and with the others.
+    function test_shares_are_owed_of_every_kind_own_and_inherited() external {
+        for (uint256 kind = 0; kind < 4; ++kind) {
+            uint256 parent = root(alice);
+            uint256 childId = child(bob, parent, 1000, ILicences.Reach.All);
+            pay(childId, IRoyalties.Kind(kind), 10_000);
+            flow(childId);
+            assertEq(claim(parent, alice), 1000);
+            pay(parent, IRoyalties.Kind(kind), 7);
+            assertEq(claim(parent, alice), 7);
+            for (uint256 other = 0; other < 4; ++other) {
+                pay(childId, IRoyalties.Kind(other), 10_000);
+                pay(parent, IRoyalties.Kind(other), 5);
+            }
+            flow(childId);
+            assertEq(claim(parent, alice), 4020);
+            assertEq(claim(childId, bob), 45_000);
+        }
+    }
+
     /// PAY-2: fractions are kept, not paid and not lost.
     function test_PAY_2_a_holders_fractions_add_up() external {
         uint256 assetId = root(alice);
