@@ -159,7 +159,8 @@ async fn carry(
                         }
                         if take_one(&fates[Fate::LostAfter as usize]) {
                             node.write_all(chunk).await?;
-                            node.read(&mut answer).await?;
+                            // The node has carried it out when it begins to answer.
+                            let _answered = node.read(&mut answer).await?;
                             return Ok(());
                         }
                     }
