@@ -520,6 +520,9 @@ impl Model {
 
     fn sweep(&mut self, till: Till, token: Address) -> Outcome<CreditError> {
         let Till { asset, kind, operator, operator_bps } = till;
+        if !self.book.listings.contains_key(&token) {
+            return Err(CreditError::TokenNeverListed { token });
+        }
         let gross = self.tills.get(&(till, token)).copied().unwrap_or_default();
         if gross == Amount::ZERO {
             return Ok(Vec::new());

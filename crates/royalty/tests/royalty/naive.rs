@@ -15,7 +15,9 @@ fn int(number: u128) -> I256 {
 /// that pays nothing or one that follows a freeze.
 pub(crate) fn payments(history: &[Entry]) -> Option<(Vec<I256>, Vec<I256>)> {
     let (last, past) = history.split_last()?;
-    let past: Vec<_> = past.iter().map(|entry| &entry.event).collect();
+    // A token's own events decide nothing, wherever they stand.
+    let tokens = |event: &&LedgerEvent| matches!(event, LedgerEvent::TokenMoved { .. });
+    let past: Vec<_> = past.iter().map(|entry| &entry.event).filter(|event| !tokens(event)).collect();
     if past.iter().any(|event| matches!(event, LedgerEvent::Frozen { .. })) {
         return None;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use residual_primitives::{
-    Address, Amount, AssetId, BPS_ONE, LicenceId, Rates, Reach, RevenueKind, Rights, U256,
+    Address, Amount, AssetId, B256, BPS_ONE, LicenceId, Rates, Reach, RevenueKind, Rights, U256,
 };
 use residual_royalty::{
     BuyError, CreditError, FreezeError, GrantError, LedgerEvent, LineageError, MAX_REVENUE, OfferError,
@@ -481,6 +481,20 @@ fn pay_9_an_empty_shell_cannot_cut_the_chain() {
     let refused = world.try_do(person(1), Operation::Offer { asset: shell, terms: cheap }).unwrap_err();
     assert_eq!(refused, OfferError::RateBelowParents { kind: LICENCE, least: 1_000, found: 999 }.into());
     world.must(person(1), Operation::Offer { asset: shell, terms: fair });
+}
+
+/// An empty till is no error, even of an asset to come; a token that was never listed is one, empty till or not.
+#[test]
+fn an_empty_till_is_swept_in_known_tokens_only() {
+    let mut world = World::new();
+    let till = Till::own(world.register(person(0), &[], &[]).unwrap(), LICENCE);
+    let to_come = Till { asset: AssetId::derive(1, Address::ZERO, person(1), B256::ZERO), ..till };
+    let unknown = Address::repeat_byte(0x77);
+    for till in [till, to_come] {
+        assert_eq!(world.must(person(9), Operation::Sweep { till, token: token(0) }), []);
+        let refused = world.try_do(person(9), Operation::Sweep { till, token: unknown }).unwrap_err();
+        assert_eq!(refused, CreditError::TokenNeverListed { token: unknown }.into());
+    }
 }
 
 /// A credit that a parent cannot take is diverted, and holds up neither its siblings nor the child.

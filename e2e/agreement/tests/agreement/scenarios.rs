@@ -1,0 +1,232 @@
+//! Histories that are too special to wait for: each on both sides, with figures worked out by hand.
+
+use residual_ledger::Address;
+use residual_primitives::{
+    Amount, AssetId, Bps, FREEZE_S, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms, VersionsGranted,
+};
+use residual_royalty::{LedgerEvent, Operation};
+
+use crate::run::{Checked, Run};
+
+const TRAINING: RevenueKind = RevenueKind::Training;
+const ALL_KINDS: u8 = 0b1111;
+
+fn check(scenario: impl Future<Output = Checked<()>>) {
+    if let Err(difference) = crate::runtime().block_on(scenario) {
+        panic!("{difference}");
+    }
+}
+
+/// Free terms to derive under.
+fn terms(rate_bps: u16, reach: Reach) -> Terms {
+    Terms {
+        rights: Rights::ACCESS.with(Rights::DERIVE),
+        versions: VersionsGranted::Bought,
+        reach,
+        renewable: false,
+        transferable: false,
+        rates: Rates::equal(Bps::new(rate_bps).expect("a rate")),
+        derivations: 0,
+        period_s: 0,
+        supply_cap: 0,
+        price: Amount::ZERO,
+        currency: Address::ZERO,
+        eligibility_hook: Address::ZERO,
+        training_unit_price: Amount::ZERO,
+        inference_unit_price: Amount::ZERO,
+        legal_text: "LicenseRef-Residual-Test".to_owned(),
+        text_cid: Default::default(),
+    }
+}
+
+impl Run {
+    /// Registers a work of `by` under those terms of those parents; all of its shares are `by`'s.
+    async fn child(&mut self, by: Address, parents: &[(AssetId, Terms)]) -> Checked<Option<AssetId>> {
+        let mut licences = Vec::new();
+        for (parent, terms) in parents {
+            let terms = self.define(by, terms.clone()).await?;
+            if self.offer(*parent, terms).await? {
+                licences.extend(self.buy(by, *parent, terms).await?);
+            }
+        }
+        self.register(by, licences, Vec::new(), vec![(by, SHARES_SUPPLY)], 0).await
+    }
+
+    async fn must_derive(&mut self, by: Address, parents: &[(AssetId, Terms)]) -> Checked<AssetId> {
+        let child = self.child(by, parents).await?;
+        child.ok_or_else(|| "both refuse a registration that must succeed".to_owned())
+    }
+
+    async fn pay_for_training(&mut self, asset: AssetId, token: usize, amount: u128) -> Checked<()> {
+        let (token, received) = (self.world.tokens[token], Amount(amount));
+        self.must(self.actor(5), Operation::Pay { asset, kind: TRAINING, token, received }).await.map(drop)
+    }
+
+    async fn inherited(&mut self, asset: AssetId, token: usize) -> Checked<u128> {
+        let seen = self.compare().await?;
+        let revenue = seen.revenue.get(&(asset, self.world.tokens[token], TRAINING)).copied();
+        Ok(revenue.unwrap_or_default().inherited().0)
+    }
+}
+
+/// PAY-2, LIN-1: an ancestor that is reached along two paths has one edge, at the higher rate, and is paid once.
+#[test]
+fn lin_1_a_diamond_pays_the_top_once() {
+    check(async {
+        let mut run = Run::begin(2, 0).await;
+        let [top, left, right, bottom] = [0, 1, 2, 3].map(|actor| run.actor(actor));
+        let root = run.must_derive(top, &[]).await?;
+        let a = run.must_derive(left, &[(root, terms(1_000, Reach::All))]).await?;
+        let b = run.must_derive(right, &[(root, terms(500, Reach::All))]).await?;
+        let sides = [(a, terms(2_000, Reach::All)), (b, terms(3_000, Reach::All))];
+        let c = run.must_derive(bottom, &sides).await?;
+        let rates: Vec<_> = run.model.edges(c).iter().map(|edge| (edge.parent, edge.all.of(TRAINING).get())).collect();
+        let mut expected = vec![(root, 1_000), (a, 2_000), (b, 3_000)];
+        expected.sort();
+        assert_eq!(rates, expected, "one edge to each ancestor, the higher rate of the two");
+
+        run.pay_for_training(c, 0, 9_999).await?;
+        for child in [c, a, b] {
+            run.flow(child, run.world.tokens[0], ALL_KINDS).await?;
+        }
+        let (root, a, b) =
+            (run.inherited(root, 0).await?, run.inherited(a, 0).await?, run.inherited(b, 0).await?);
+        // Reach ALL takes nothing of what a and b inherit.
+        assert_eq!((root, a, b), (999, 1_999, 2_999));
+        run.claim_all().await?;
+        run.audit().await.map(drop)
+    });
+}
+
+/// PAY-2: down twelve generations of reach CHILD every parent gets a half of all that its child got, to the unit, also
+/// when the money comes a unit at a time.
+#[test]
+fn pay_2_twelve_generations_halve_what_comes_up() {
+    check(async {
+        let mut run = Run::begin(2, 0).await;
+        let mut line = vec![run.must_derive(run.actor(0), &[]).await?];
+        for generation in 1..=12 {
+            let parent = line[generation - 1];
+            let by = run.actor((generation % 6).try_into().expect("below six"));
+            line.push(run.must_derive(by, &[(parent, terms(5_000, Reach::Child))]).await?);
+        }
+        let youngest = line[12];
+        for _ in 0..3 {
+            run.pay_for_training(youngest, 0, 1).await?;
+            run.flow_all(true).await?;
+        }
+        run.pay_for_training(youngest, 0, 1_000_000 - 3).await?;
+        run.flow_all(true).await?;
+        let mut expected = 1_000_000;
+        for parent in line.iter().rev().skip(1) {
+            expected /= 2;
+            assert_eq!(run.inherited(*parent, 0).await?, expected);
+        }
+        assert_eq!(expected, 244, "a million halved twelve times, rounded down each time");
+        run.claim_all().await?;
+        run.audit().await.map(drop)
+    });
+}
+
+/// PAY-2, PAY-6, LIN-1: an asset carries 64 edges and no more; each is paid to the unit, and paying and claiming cost
+/// what they cost with one edge.
+#[test]
+fn pay_6_sixty_four_edges_are_paid_and_a_payment_costs_no_more() {
+    check(async {
+        let mut run = Run::begin(2, 30).await;
+        let (maker, token) = (run.actor(0), run.world.tokens[0]);
+        let mut parents = Vec::new();
+        for _ in 0..65 {
+            parents.push((run.must_derive(maker, &[]).await?, terms(130, Reach::All)));
+        }
+        assert_eq!(run.child(maker, &parents).await?, None, "a 65th ancestor is one too many");
+        let many = run.must_derive(maker, &parents[..64]).await?;
+        let one = run.must_derive(maker, &parents[..1]).await?;
+
+        for amount in [1, 76, 77, 1 << 100] {
+            run.pay_for_training(many, 0, amount).await?;
+            run.flow(many, token, ALL_KINDS).await?;
+        }
+        let net = 1 + 76 + 77 + (1u128 << 100) - (1u128 << 100) * 30 / 10_000;
+        assert_eq!(run.inherited(parents[63].0, 0).await?, net * 130 / 10_000);
+
+        // The first payment and claim open words; from the second on the cost is the same for ever.
+        let mut costs = Vec::new();
+        for asset in [one, many] {
+            for _ in 0..2 {
+                run.pay_for_training(asset, 0, 1_000_000).await?;
+                let paid = run.gas_used;
+                run.must(maker, Operation::Claim { asset, token, to: maker }).await?;
+                costs.push((paid, run.gas_used));
+            }
+        }
+        let within_1_percent = |a: u64, b: u64| a.abs_diff(b) * 100 <= a.max(b);
+        assert!(within_1_percent(costs[1].0, costs[3].0), "a payment: {costs:?}");
+        assert!(within_1_percent(costs[1].1, costs[3].1), "a claim: {costs:?}");
+        run.audit().await.map(drop)
+    });
+}
+
+/// PAY-1: what a parent with four other tokens cannot take of a fifth is diverted to the unit, does not hold up its
+/// sibling, and goes where the arbiter says.
+#[test]
+fn pay_1_a_fifth_token_is_diverted_and_released() {
+    check(async {
+        let mut run = Run::begin(5, 0).await;
+        let (maker, heir, arbiter) = (run.actor(0), run.actor(4), run.world.arbiter());
+        let full = run.must_derive(maker, &[]).await?;
+        let free = run.must_derive(maker, &[]).await?;
+        let sides = [(full, terms(1_000, Reach::All)), (free, terms(2_000, Reach::All))];
+        let child = run.must_derive(maker, &sides).await?;
+        for token in 0..4 {
+            run.pay_for_training(full, token, 10).await?;
+        }
+        run.pay_for_training(child, 4, 999).await?;
+        let token = run.world.tokens[4];
+        run.flow(child, token, ALL_KINDS).await?;
+        assert_eq!(run.inherited(free, 4).await?, 199);
+        assert_eq!(run.inherited(full, 4).await?, 0);
+        run.must(arbiter, Operation::ReleaseDiverted { parent: full, token, to: heir }).await?;
+        let written = run.must(heir, Operation::ClaimAward { token, to: heir }).await?;
+        let amount = Amount(99);
+        assert_eq!(written, [LedgerEvent::AwardClaimed { account: heir, token, to: heir, amount }]);
+        run.audit().await.map(drop)
+    });
+}
+
+/// PAY-8: a freeze holds the shares' part from its first second to its last, in tokens old and new, returns it by
+/// itself, and a ruling in a second freeze takes only what came in that one.
+#[test]
+fn pay_8_a_freeze_holds_and_returns_to_the_second() {
+    check(async {
+        let mut run = Run::begin(2, 100).await;
+        let (maker, heir, arbiter) = (run.actor(0), run.actor(1), run.world.arbiter());
+        let root = run.must_derive(maker, &[]).await?;
+        let asset = run.must_derive(heir, &[(root, terms(2_500, Reach::All))]).await?;
+        run.pay_for_training(asset, 0, 1_000).await?;
+        let written = run.must(arbiter, Operation::Freeze { asset }).await?;
+        let [LedgerEvent::Frozen { until_s, .. }] = written[..] else { panic!("a freeze writes {written:?}") };
+        run.pay_for_training(asset, 0, 2_000).await?;
+        run.pay_for_training(asset, 1, 4_000).await?;
+        run.flow(asset, run.world.tokens[0], ALL_KINDS).await?;
+        assert_eq!(run.inherited(root, 0).await?, 742, "the parent's part of 990 and 1,980 goes on");
+        let seen = run.compare().await?;
+        let held = [0, 1].map(|token| seen.held.get(&(asset, run.world.tokens[token])).map_or(0, |amount| amount.0));
+        assert_eq!(held, [1_485, 2_970], "three quarters of what came in while frozen");
+
+        for moment_s in [until_s - 2, until_s - 1, until_s, until_s + 1] {
+            run.wait_until(moment_s).await;
+            run.compare().await?;
+        }
+        assert!(run.compare().await?.held.is_empty(), "{FREEZE_S} seconds are over");
+        run.must(arbiter, Operation::Freeze { asset }).await?;
+        run.pay_for_training(asset, 0, 400).await?;
+        let written = run.must(arbiter, Operation::Rule { asset, claimant: Some(maker) }).await?;
+        let (token, claimant) = (run.world.tokens[0], maker);
+        let ruled = LedgerEvent::Ruled { asset, claimant: Some(maker) };
+        assert_eq!(written, [ruled, LedgerEvent::Awarded { asset, token, claimant, amount: Amount(297) }]);
+        run.claim_all().await?;
+        run.must(maker, Operation::ClaimAward { token, to: maker }).await?;
+        run.audit().await.map(drop)
+    });
+}
