@@ -708,7 +708,7 @@ impl Audit {
         }
         let from_s = licence.expires_at_s.max(now_s);
         let duration_s = expires_at_s.saturating_sub(from_s);
-        if duration_s == 0 || duration_s % terms.period_s != 0 {
+        if duration_s == 0 || !duration_s.is_multiple_of(terms.period_s) {
             return Err(refused(LicenceError::NotWholePeriods { duration_s, period_s: terms.period_s }));
         }
         let periods = duration_s / terms.period_s;

@@ -22,7 +22,7 @@ pub use event::{Entry, LedgerEvent, Place};
 pub use formula::{EdgeRates, MAX_REVENUE, Revenue};
 pub use lineage::{Derivation, Edge, LineageError, check_offered_rates, edges_of_child, rate_sums};
 pub use model::{MAX_FEE_BPS, Model, Operation, Payment};
-pub use paths::{MAX_PATHS, Path, PathEarning};
+pub use paths::{MAX_PATH_ASSETS, MAX_PATHS, Path, PathEarning};
 pub use refusal::{
     BuyError, CreditError, FreezeError, GrantError, LicenceError, OfferError, PayoutError, Refusal,
     RegisterError, SettingsError, TransferError,

@@ -402,7 +402,7 @@ impl Model {
             return Err(LicenceError::NotRenewable { licence: id });
         }
         let period_s = terms.period_s;
-        if duration_s == 0 || duration_s % period_s != 0 {
+        if duration_s == 0 || !duration_s.is_multiple_of(period_s) {
             return Err(LicenceError::NotWholePeriods { duration_s, period_s });
         }
         if self.book.assets[&id.asset()].is_frozen(now_s) {

@@ -22,6 +22,9 @@ use crate::formula::{EdgeRates, Revenue};
 /// lineage with exponentially many paths cannot exhaust an auditor.
 pub const MAX_PATHS: usize = 1_024;
 
+/// How many assets a path names. Of a longer one the beginning is cut, since reach `CHILD` has no limit of depth.
+pub const MAX_PATH_ASSETS: usize = 64;
+
 /// The assets that money passed: first the one that was paid, last the one whose shares earned.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Path {
@@ -35,9 +38,9 @@ impl Path {
     }
 
     fn extended(&self, parent: AssetId) -> Self {
-        let mut assets = self.assets.clone();
-        assets.push(parent);
-        Self { assets, cut: self.cut }
+        let beyond = (self.assets.len() + 1).saturating_sub(MAX_PATH_ASSETS);
+        let assets = self.assets[beyond..].iter().copied().chain([parent]).collect();
+        Self { assets, cut: self.cut || beyond > 0 }
     }
 
     fn last_edge(child: AssetId, parent: AssetId) -> Self {
@@ -50,7 +53,8 @@ impl Path {
         &self.assets
     }
 
-    /// Whether the beginning was cut off because an asset had more than [`MAX_PATHS`].
+    /// Whether the beginning was cut off: an asset had more than [`MAX_PATHS`], or more than [`MAX_PATH_ASSETS`] were
+    /// passed.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.cut

@@ -1,5 +1,7 @@
 //! Tests of the money rules and of the audit through the public API.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers may stop it as the test itself does")]
+
 mod audit;
 mod naive;
 mod rules;

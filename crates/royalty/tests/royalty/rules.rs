@@ -7,8 +7,8 @@ use residual_primitives::{
     Address, Amount, AssetId, B256, BPS_ONE, LicenceId, Rates, Reach, RevenueKind, Rights, U256,
 };
 use residual_royalty::{
-    BuyError, CreditError, FreezeError, GrantError, LedgerEvent, LineageError, MAX_REVENUE, OfferError,
-    Operation, Payment, Refusal, RegisterError, Till,
+    BuyError, CreditError, FreezeError, GrantError, LedgerEvent, LineageError, MAX_PATH_ASSETS, MAX_REVENUE,
+    OfferError, Operation, Payment, Refusal, RegisterError, Till,
 };
 
 use crate::world::*;
@@ -296,6 +296,26 @@ fn depth_twelve_by_reach_child_multiplies() {
     chain.reverse();
     assert_eq!(top.len(), 1);
     assert_eq!((top[0].path.assets(), top[0].kind, top[0].amount), (&chain[..], INFERENCE, Amount(1 << 8)));
+}
+
+/// Reach CHILD has no limit of depth: a path names the last assets it passed, and still every unit is on one.
+#[test]
+fn a_very_long_path_is_cut_at_its_beginning() {
+    let mut world = World::new();
+    let terms = world.define(derive_terms(9_000, Reach::Child, 0));
+    let mut chain = vec![world.register(person(0), &[], &[terms]).unwrap()];
+    for _ in 0..MAX_PATH_ASSETS + 5 {
+        let parent = *chain.last().unwrap();
+        chain.push(world.derive(person(1), &[parent], terms));
+    }
+    world.pay(*chain.last().unwrap(), INFERENCE, token(0), 1 << 60);
+    world.flow_all();
+    let paths = world.model.earnings_by_path(world.now_s);
+    let top: Vec<_> = paths.iter().filter(|row| row.asset == chain[0]).collect();
+    assert_eq!((top.len(), top[0].amount.0), (1, world.claimable(chain[0], token(0), person(0))));
+    chain.truncate(MAX_PATH_ASSETS);
+    chain.reverse();
+    assert_eq!((top[0].path.is_cut(), top[0].path.assets()), (true, &chain[..]));
 }
 
 /// LIN-1: 64 edges stand, the 65th is refused, as are rates above 9,000 in all.
