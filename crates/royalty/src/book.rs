@@ -600,14 +600,15 @@ impl Book {
         until_s
     }
 
-    /// Ends the freeze of a frozen asset; returns what the claimant gets in each token.
+    /// Ends the freeze of a frozen asset; returns what the claimant gets in each token, in the order of their first
+    /// credit.
     pub(crate) fn rule(
         &mut self,
         id: AssetId,
         claimant: Option<Address>,
         now_s: u64,
-    ) -> BTreeMap<Address, Amount> {
-        let mut awarded = BTreeMap::new();
+    ) -> Vec<(Address, Amount)> {
+        let mut awarded = Vec::new();
         let Some(asset) = self.assets.get_mut(&id) else { return awarded };
         if let Some(claimant) = claimant {
             for token in &asset.tokens {
@@ -618,7 +619,7 @@ impl Book {
                     earnings.trace.award(id, &parts);
                     add(&mut earnings.awarded, held);
                     add(&mut self.awards.entry((claimant, *token)).or_default().credited, held);
-                    awarded.insert(*token, held);
+                    awarded.push((*token, held));
                 }
             }
         }

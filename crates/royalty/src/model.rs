@@ -647,7 +647,7 @@ impl Model {
         let mut events = vec![LedgerEvent::Ruled { asset, claimant }];
         let awarded = self.book.rule(asset, claimant, now_s);
         events.extend(claimant.into_iter().flat_map(|claimant| {
-            awarded.iter().map(move |(&token, &amount)| LedgerEvent::Awarded {
+            awarded.iter().map(move |&(token, amount)| LedgerEvent::Awarded {
                 asset,
                 token,
                 claimant,

@@ -11,7 +11,7 @@ use residual_primitives::{
     Amount, AssetId, Bps, LicenceId, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms, TermsId, VersionsGranted,
 };
 use residual_royalty::{
-    Audit, Contracts, Entry, LedgerEvent, Model, Operation, Payment, Report, Snapshot, Till, audit,
+    Audit, Contracts, Entry, LedgerEvent, Model, Operation, Payment, Snapshot, Till, audit,
 };
 
 use crate::{
@@ -48,6 +48,14 @@ struct Known {
     tills: Vec<Till>,
     freezes: Vec<(AssetId, u64)>,
     arbiter: Address,
+}
+
+/// A history that the audit has accepted.
+pub(crate) struct Audited {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) now_s: u64,
+    /// The ledger's own balances at the end.
+    pub(crate) closing: Snapshot,
 }
 
 /// A history on its way.
@@ -311,14 +319,14 @@ impl Run {
     }
 
     /// The audit of the ledger's own logs: it accepts them and the ledger's balances (AUD-1), and accounts for every
-    /// unit. Returns the history.
-    pub(crate) async fn audit(&mut self) -> Checked<(Vec<Entry>, Report)> {
+    /// unit.
+    pub(crate) async fn audit(&mut self) -> Checked<Audited> {
         let closing = self.compare().await?;
         let entries = self.world.chain.entries(&self.world.suite, &self.logs().await).await;
         let entries = entries.expect("logs as the contracts write them");
         let now_s = self.world.now_s().await;
         match audit(self.auditor(), &entries, now_s, Some(&closing)) {
-            Ok(report) if report.every_unit_is_accounted_for() => Ok((entries, report)),
+            Ok(report) if report.every_unit_is_accounted_for() => Ok(Audited { entries, now_s, closing }),
             Ok(report) => self.disagreement(&format!("units are not accounted for: {:#?}", report.tokens)),
             Err(difference) => self.disagreement(&format!("the audit refuses an honest history: {difference}")),
         }
@@ -743,18 +751,22 @@ impl Run {
                 (self.actor(by), Operation::FillTill { till, token: self.token(token), amount: Amount(amount) })
             }
             Step::Sweep { asset, kind, door, token } => {
-                let own = self.till(self.asset(asset), kind, door);
-                let till = match door {
-                    Door::Any(number, _) => pick(&self.known.tills, number).unwrap_or(own),
-                    _ => own,
-                };
-                return self.sweep(till, self.token(token)).await;
+                // Mostly where something lies.
+                let filled: Vec<_> = self.model.snapshot(self.last_s).in_tills.into_keys().collect();
+                let anywhere = (self.till(self.asset(asset), kind, door), self.token(token));
+                let (till, token) = if token < 200 { pick(&filled, asset).unwrap_or(anywhere) } else { anywhere };
+                return self.sweep(till, token).await;
             }
             Step::Resell { asset, token, price, by } => {
                 return self.resell(self.asset(asset), self.token(token), price, self.actor(by)).await;
             }
             Step::Flow { asset, token, kinds } => {
-                return self.flow(self.asset(asset), self.token(token), kinds).await;
+                // Mostly where something waits.
+                let waits = self.model.snapshot(self.last_s).pending_flow;
+                let waits: Vec<_> = waits.into_keys().map(|(child, _, token, _)| (child, token)).collect();
+                let anywhere = (self.asset(asset), self.token(token));
+                let (child, token) = if token < 200 { pick(&waits, asset).unwrap_or(anywhere) } else { anywhere };
+                return self.flow(child, token, kinds).await;
             }
             Step::FlowAll { children_first } => return self.flow_all(children_first).await,
             Step::Claim { asset, token, by, to } => {
@@ -763,10 +775,12 @@ impl Run {
             }
             Step::ClaimAll => return self.claim_all().await,
             Step::ClaimOperator { door, token, by, to } => {
-                let Some(Till { asset, kind, operator, operator_bps }) = pick(&self.known.doors, door) else {
-                    return Ok(());
-                };
-                let (by, token) = (self.who(by, operator), self.token(token));
+                // Whoever earned as an operator, if somebody did.
+                let earned: Vec<_> = self.model.snapshot(self.last_s).operator_claimable.into_keys().collect();
+                let door = pick(&self.known.doors, door).map(|door| (door, self.token(token))).filter(|_| token >= 200);
+                let Some((till, token)) = door.or(pick(&earned, token)) else { return Ok(()) };
+                let Till { asset, kind, operator, operator_bps } = till;
+                let by = self.who(by, operator);
                 (by, Operation::ClaimOperator { asset, kind, operator_bps, token, to: self.place(to, by) })
             }
             Step::ClaimAward { token, by, to } => {

@@ -4,7 +4,7 @@ use residual_ledger::Address;
 use residual_primitives::{
     Amount, AssetId, Bps, FREEZE_S, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms, VersionsGranted,
 };
-use residual_royalty::{LedgerEvent, Operation};
+use residual_royalty::{LedgerEvent, MAX_REVENUE, Operation};
 
 use crate::run::{Checked, Run};
 
@@ -190,6 +190,72 @@ fn pay_1_a_fifth_token_is_diverted_and_released() {
         let written = run.must(heir, Operation::ClaimAward { token, to: heir }).await?;
         let amount = Amount(99);
         assert_eq!(written, [LedgerEvent::AwardClaimed { account: heir, token, to: heir, amount }]);
+        run.audit().await.map(drop)
+    });
+}
+
+/// PAY-1: revenue of 112 bits is the most that an asset takes: own revenue above it is refused, inherited revenue
+/// above it is diverted, to the unit.
+#[test]
+fn pay_1_what_passes_112_bits_is_refused_or_diverted() {
+    check(async {
+        let mut run = Run::begin(2, 500).await;
+        let (maker, token) = (run.actor(0), run.world.tokens[0]);
+        let root = run.must_derive(maker, &[]).await?;
+        let mut children = Vec::new();
+        for _ in 0..2 {
+            children.push(run.must_derive(maker, &[(root, terms(9_000, Reach::Child))]).await?);
+        }
+        // The fee leaves less than the limit, but no single payment may pass it.
+        let received = Amount(MAX_REVENUE + 1);
+        let too_much = Operation::Pay { asset: root, kind: TRAINING, token, received };
+        assert_eq!(run.attempt(maker, too_much).await?, None);
+        for child in &children {
+            run.pay_for_training(*child, 0, MAX_REVENUE).await?;
+            run.flow(*child, token, ALL_KINDS).await?;
+        }
+        let part = (MAX_REVENUE - MAX_REVENUE * 500 / 10_000) * 9_000 / 10_000;
+        assert_eq!(run.inherited(root, 0).await?, part);
+        assert_eq!(run.compare().await?.diverted.get(&(root, token)), Some(&Amount(part)));
+        let rest = Amount(MAX_REVENUE / 20);
+        for _ in 0..2 {
+            run.attempt(maker, Operation::Pay { asset: children[0], kind: TRAINING, token, received: rest }).await?;
+        }
+        run.claim_all().await?;
+        run.audit().await.map(drop)
+    });
+}
+
+/// PAY-1: what one flow diverts of several kinds and one ruling awards of several tokens is told in the ledger's order.
+#[test]
+fn pay_1_several_kinds_and_tokens_are_told_in_the_ledgers_order() {
+    check(async {
+        let mut run = Run::begin(5, 0).await;
+        let (maker, arbiter) = (run.actor(0), run.world.arbiter());
+        let mut sides = Vec::new();
+        for _ in 0..3 {
+            let parent = run.must_derive(maker, &[]).await?;
+            for token in [3, 1, 2, 0] {
+                run.pay_for_training(parent, token, 10).await?;
+            }
+            sides.push((parent, terms(1_000, Reach::All)));
+        }
+        let child = run.must_derive(maker, &sides).await?;
+        let token = run.world.tokens[4];
+        for kind in RevenueKind::ALL {
+            let received = Amount(1_000);
+            run.must(maker, Operation::Pay { asset: child, kind, token, received }).await?;
+        }
+        let written = run.must(maker, Operation::Flow { child, token, kinds: ALL_KINDS }).await?;
+        assert_eq!(written.len(), 3 * 4 + 1, "three parents and four kinds, and the flow");
+
+        let (asset, claimant) = (sides[0].0, Some(maker));
+        run.must(arbiter, Operation::Freeze { asset }).await?;
+        for token in 0..4 {
+            run.pay_for_training(asset, token, 10).await?;
+        }
+        let written = run.must(arbiter, Operation::Rule { asset, claimant }).await?;
+        assert_eq!(written.len(), 4 + 1, "four tokens, and the ruling");
         run.audit().await.map(drop)
     });
 }
