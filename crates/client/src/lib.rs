@@ -7,7 +7,6 @@
 mod audit;
 mod channel;
 mod get;
-mod history;
 mod home;
 mod license;
 mod node;
@@ -30,6 +29,7 @@ use residual_ledger::{
     TransactError, Transaction,
     contracts::{royalties::Royalties, test_usd::TestUSD},
     deploy::Deployment,
+    events::EventError,
 };
 use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, U256};
 use residual_royalty::{Contracts, Entry};
@@ -86,6 +86,9 @@ pub enum LedgerError {
     /// The logs could not be read.
     #[error(transparent)]
     Logs(#[from] LogError),
+    /// A log is not what our contracts say.
+    #[error(transparent)]
+    Events(#[from] EventError),
     /// The journal of transactions cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -291,7 +294,8 @@ impl Client {
     pub(crate) async fn entries(&self, to_block: u64) -> Result<Vec<Entry>, LedgerError> {
         let deployment = &self.suite.deployment;
         let query = LogQuery::of(deployment.core().into_iter().chain([self.currency.token]));
-        history::entries(deployment, &self.chain.logs(&query, deployment.block.number, to_block).await?)
+        let logs = self.chain.logs(&query, deployment.block.number, to_block).await?;
+        Ok(self.chain.entries(deployment, &logs).await?)
     }
 
     /// Closes the embedded ledger, if this client opened it.
