@@ -1,9 +1,10 @@
 //! Measures the ledger and anvil in one run: `beside_anvil [TRANSACTIONS]`. See bench/ledger/README.md.
 //!
 //! Each is a process of its own, driven over HTTP by the same client, and new for every round, since anvil slows
-//! down as its chain grows. A client sends its next transaction when it has the receipt of the last
-//! (`eth_sendRawTransactionSync`, which both serve; anvil acknowledges a plain send before it makes the block). Half
-//! are transfers, half calls that write a slot and log.
+//! down as its chain grows. One by one, the next transaction is sent when the last has its receipt
+//! (`eth_sendRawTransactionSync`, which both serve). With 32 in flight, each of 32 senders sends its next when the
+//! last is acknowledged, and the time ends when the last of each has its receipt: anvil acknowledges before it makes
+//! the block. Half are transfers, half calls that write a slot and log.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -12,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
 use residual_local_ledger::{Config, LocalLedger};
 use serde_json::json;
@@ -131,8 +132,17 @@ impl Side {
         for lane in lanes {
             let client = self.client.clone();
             running.spawn(async move {
-                for raw in lane {
-                    let receipt = client.get("eth_sendRawTransactionSync", json!([raw])).await;
+                if in_flight == 1 {
+                    for raw in &lane {
+                        let receipt = client.get("eth_sendRawTransactionSync", json!([raw])).await;
+                        assert_eq!(receipt["status"], "0x1");
+                    }
+                } else {
+                    for raw in &lane {
+                        client.send(raw).await.unwrap_or_else(|e| panic!("refused: {e}"));
+                    }
+                    // Nonces are in order, so with the last of them all are in blocks.
+                    let receipt = client.awaited_receipt(keccak256(&lane[lane.len() - 1])).await;
                     assert_eq!(receipt["status"], "0x1");
                 }
             });

@@ -193,7 +193,7 @@ pub struct LocalLedger {
 impl LocalLedger {
     /// Opens the ledger in `dir`, or makes one there, and serves it. Must be called within a Tokio runtime.
     ///
-    /// Every page of the store is checked first, about a second a gigabyte.
+    /// Every page of the store is checked first, which takes a few seconds a gigabyte.
     ///
     /// # Errors
     /// See [`OpenError`]; an existing ledger is unchanged then.
