@@ -281,7 +281,7 @@ impl Client {
     /// The tokens in which an asset earned.
     pub(crate) async fn tokens_of(&self, asset: AssetId) -> Result<Vec<Address>, LedgerError> {
         self.asset_row(asset).await?;
-        Ok(self.call(self.suite.royalties, &Royalties::tokensOfCall { assetId: asset.to_u256() }).await?)
+        self.call(self.suite.royalties, &Royalties::tokensOfCall { assetId: asset.to_u256() }).await
     }
 
     /// All logs of some contracts since they were deployed.

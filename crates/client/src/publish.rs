@@ -320,7 +320,7 @@ impl Client {
                 .map(|file| (&file.path, file.bytes))
                 .eq(sealed.files().iter().map(|file| (&file.path, file.bytes)));
         let manifest = before.clone();
-        Ok(same.then(|| Published { record, manifest, stats: found.stats }))
+        Ok(same.then_some(Published { record, manifest, stats: found.stats }))
     }
 
     async fn seal_version(

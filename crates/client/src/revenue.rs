@@ -105,7 +105,7 @@ impl Client {
             operator: Address::ZERO,
             operatorBps: 0,
         };
-        Ok(self.call(self.suite().royalties, &call).await?)
+        self.call(self.suite().royalties, &call).await
     }
 
     /// Brings what lies in the asset's tills into its revenue. Empty tills cost nothing.

@@ -100,7 +100,7 @@ impl Client {
     /// # Errors
     /// When the ledger cannot be reached.
     pub async fn asset_exists(&self, asset: AssetId) -> Result<bool, LedgerError> {
-        Ok(self.call(self.suite().assets, &Assets::existsCall { assetId: asset.to_u256() }).await?)
+        self.call(self.suite().assets, &Assets::existsCall { assetId: asset.to_u256() }).await
     }
 
     /// An asset.

@@ -1,6 +1,8 @@
 //! Kill -9 of a running node in the middle of things, and starting it again: nothing is lost, and repeating the command
 //! that was interrupted completes it (LED-1, MET-1, CH-1).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to stop there")]
+
 use std::{
     io::{BufRead, BufReader},
     path::Path,

@@ -1,5 +1,7 @@
 //! The whole loop through the real binary, as a person at a terminal runs it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to stop there")]
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},

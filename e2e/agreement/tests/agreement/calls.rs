@@ -46,7 +46,8 @@ pub(crate) fn transactions(
     }
     let (target, payload) = (call.to.expect("a call"), call.data);
     let (value, predecessor, salt, delay) = (U256::ZERO, B256::ZERO, detail.fresh(), U256::ZERO);
-    let schedule = TimelockController::scheduleCall { target, value, data: payload.clone(), predecessor, salt, delay };
+    let schedule =
+        TimelockController::scheduleCall { target, value, data: payload.clone(), predecessor, salt, delay };
     let execute = TimelockController::executeCall { target, value, payload, predecessor, salt };
     let timelock = world.suite.timelock.address;
     (world.dao(), vec![Transaction::call(timelock, &schedule), Transaction::call(timelock, &execute)])
@@ -58,7 +59,8 @@ fn call(world: &World, caller: Address, operation: &Operation, detail: &Detail<'
     let (licences, royalties) = (suite.licences.address, suite.royalties.address);
     match operation {
         Operation::DefineTerms { terms } => {
-            let data = [&Licences::defineTermsCall::SELECTOR[..], &terms.to_abi().expect("valid terms")].concat();
+            let data =
+                [&Licences::defineTermsCall::SELECTOR[..], &terms.to_abi().expect("valid terms")].concat();
             Transaction { to: Some(licences), data: data.into(), value_wei: U256::ZERO }
         }
         Operation::Register { licences, terms, holders, resale_bps, .. } => {
@@ -83,29 +85,35 @@ fn call(world: &World, caller: Address, operation: &Operation, detail: &Detail<'
         Operation::Offer { asset, terms } => {
             Transaction::call(licences, &Licences::offerCall { assetId: asset.to_u256(), termsId: terms.0 })
         }
-        Operation::Withdraw { asset, terms } => {
-            Transaction::call(licences, &Licences::withdrawCall { assetId: asset.to_u256(), termsId: terms.0 })
-        }
+        Operation::Withdraw { asset, terms } => Transaction::call(
+            licences,
+            &Licences::withdrawCall { assetId: asset.to_u256(), termsId: terms.0 },
+        ),
         Operation::Buy { asset, terms, recipient, payment, .. } => {
             let (asset, terms, recipient) = (asset.to_u256(), terms.0, *recipient);
             match payment {
                 Payment::Approved { max_price } => {
                     let max_price = U256::from(max_price.0);
-                    let call = Licences::buyCall { assetId: asset, termsId: terms, recipient, maxPrice: max_price };
+                    let call =
+                        Licences::buyCall { assetId: asset, termsId: terms, recipient, maxPrice: max_price };
                     Transaction::call(licences, &call)
                 }
-                Payment::Signed { payer } => signed_purchase(world, (asset, terms), recipient, *payer, detail),
+                Payment::Signed { payer } => {
+                    signed_purchase(world, (asset, terms), recipient, *payer, detail)
+                }
             }
         }
         Operation::Renew { licence, duration_s } => {
-            let call = Licences::renewSubscriptionCall { licenceId: licence.to_u256(), duration: *duration_s };
+            let call =
+                Licences::renewSubscriptionCall { licenceId: licence.to_u256(), duration: *duration_s };
             Transaction::call(licences, &call)
         }
         Operation::Cancel { licence } => {
             Transaction::call(licences, &Licences::cancelSubscriptionCall { licenceId: licence.to_u256() })
         }
         Operation::TransferLicence { licence, to, .. } => {
-            let call = Licences::transferFromCall { from: detail.holder, to: *to, tokenId: licence.to_u256() };
+            let call =
+                Licences::transferFromCall { from: detail.holder, to: *to, tokenId: licence.to_u256() };
             Transaction::call(licences, &call)
         }
         Operation::TransferShares { to, units } => {
@@ -113,13 +121,17 @@ fn call(world: &World, caller: Address, operation: &Operation, detail: &Detail<'
             let values: Vec<_> = units.iter().map(|(_, units)| U256::from(*units)).collect();
             let (from, to, data) = (caller, *to, Bytes::new());
             if let ([id], [value]) = (ids.as_slice(), values.as_slice()) {
-                Transaction::call(shares, &Shares::safeTransferFromCall { from, to, id: *id, value: *value, data })
+                Transaction::call(
+                    shares,
+                    &Shares::safeTransferFromCall { from, to, id: *id, value: *value, data },
+                )
             } else {
                 Transaction::call(shares, &Shares::safeBatchTransferFromCall { from, to, ids, values, data })
             }
         }
         Operation::FillTill { till, token, amount } => {
-            let call = TestUSD::transferCall { to: till.address(detail.contracts), value: U256::from(amount.0) };
+            let call =
+                TestUSD::transferCall { to: till.address(detail.contracts), value: U256::from(amount.0) };
             Transaction::call(*token, &call)
         }
         Operation::Pay { asset, kind, token, received } => {
@@ -140,9 +152,10 @@ fn call(world: &World, caller: Address, operation: &Operation, detail: &Detail<'
             let (child, token, kinds) = (child.to_u256(), *token, U256::from(*kinds));
             Transaction::call(royalties, &Royalties::flowCall { childId: child, token, kinds })
         }
-        Operation::Claim { asset, token, to } => {
-            Transaction::call(royalties, &Royalties::claimCall { assetId: asset.to_u256(), token: *token, to: *to })
-        }
+        Operation::Claim { asset, token, to } => Transaction::call(
+            royalties,
+            &Royalties::claimCall { assetId: asset.to_u256(), token: *token, to: *to },
+        ),
         Operation::ClaimOperator { asset, kind, operator_bps, token, to } => Transaction::call(
             royalties,
             &Royalties::claimOperatorCall {
@@ -181,7 +194,8 @@ fn call(world: &World, caller: Address, operation: &Operation, detail: &Detail<'
             Transaction::call(royalties, &Royalties::freezeCall { assetId: asset.to_u256() })
         }
         Operation::Rule { asset, claimant } => {
-            let call = Royalties::ruleCall { assetId: asset.to_u256(), claimant: claimant.unwrap_or_default() };
+            let call =
+                Royalties::ruleCall { assetId: asset.to_u256(), claimant: claimant.unwrap_or_default() };
             Transaction::call(royalties, &call)
         }
         Operation::ReleaseDiverted { parent, token, to } => {
@@ -224,9 +238,8 @@ fn signed_purchase(
     };
     let domain = world.tokens.iter().position(|token| *token == currency).map(|at| &world.domains[at]);
     let account = world.sender(payer).account();
-    let signature = domain.map_or(Bytes::new(), |domain| {
-        Bytes::copy_from_slice(&domain.sign(account, &consent).as_bytes())
-    });
+    let signature = domain
+        .map_or(Bytes::new(), |domain| Bytes::copy_from_slice(&domain.sign(account, &consent).as_bytes()));
     let authorization = licences::ILicences::Authorization {
         from: payer,
         validAfter: consent.validAfter,

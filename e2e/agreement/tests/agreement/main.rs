@@ -13,8 +13,8 @@ mod views;
 mod world;
 
 use proptest::{
-    test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner},
     prelude::prop,
+    test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner},
 };
 use residual_primitives::Amount;
 use residual_royalty::{Place, audit};
@@ -68,9 +68,10 @@ async fn live(history: &History) -> Checked<()> {
 /// balance: a gift to `Royalties` can cover for a payment that is made up.
 fn tampering_is_named(run: &Run, honest: &Audited, at: prop::sample::Index) -> Checked<()> {
     let mut forged = honest.entries.clone();
-    let amounts = forged.iter_mut().enumerate().filter_map(|(number, entry)| {
-        history::amount_of(&mut entry.event).map(|amount| (number, amount))
-    });
+    let amounts = forged
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(number, entry)| history::amount_of(&mut entry.event).map(|amount| (number, amount)));
     let mut amounts: Vec<_> = amounts.collect();
     if amounts.is_empty() {
         return Ok(());
@@ -82,7 +83,9 @@ fn tampering_is_named(run: &Run, honest: &Audited, at: prop::sample::Index) -> C
     let not_before = |named: Place| (named.block, named.log_index) >= (honest.entries[number].place.block, 0);
     match audit(run.auditor(), &forged, honest.now_s, Some(&honest.closing)) {
         Err(difference) if difference.place.is_none_or(not_before) => Ok(()),
-        Err(difference) => Err(format!("event {number} was forged, and another place is named: {difference}")),
+        Err(difference) => {
+            Err(format!("event {number} was forged, and another place is named: {difference}"))
+        }
         Ok(_) => Err(format!("event {number} was forged, and nothing is named: {:?}", forged[number])),
     }
 }

@@ -1,8 +1,8 @@
 //! Which error of the contracts says the same as a refusal of the model.
 
 use residual_royalty::{
-    BuyError, CreditError, FreezeError, GrantError, LicenceError, LineageError, OfferError, PayoutError, Refusal,
-    RegisterError, SettingsError, TransferError,
+    BuyError, CreditError, FreezeError, GrantError, LicenceError, LineageError, OfferError, PayoutError,
+    Refusal, RegisterError, SettingsError, TransferError,
 };
 
 /// Whether the contracts' error says the same, or names another thing that is wrong as well.
@@ -21,15 +21,17 @@ fn looked_at_before(refusal: &Refusal) -> &'static [&'static str] {
         Refusal::Buy(BuyError::PriceAboveMax { .. } | BuyError::NothingToPay { .. }) => {
             &["SoldOut", "NotEligible", "ERC721InvalidReceiver", "SafeCastOverflowedUintDowncast"]
         }
-        Refusal::Buy(BuyError::AddressZero) => &["SoldOut", "NotEligible"],
+        Refusal::Buy(BuyError::AddressZero) => &["SoldOut", "NotEligible", "SafeCastOverflowedUintDowncast"],
         Refusal::Buy(BuyError::SoldOut { .. }) => &["NotEligible"],
         Refusal::Offer(OfferError::AlreadyOffered { .. }) => &["CurrencyNotListed", "RateBelowParents"],
-        Refusal::Licence(LicenceError::NotLicensee { .. }) => &["NotTransferable", "NotEligible"],
-        Refusal::Licence(LicenceError::AddressZero) => &["NotEligible"],
-        Refusal::Licence(LicenceError::NotTransferable { .. } | LicenceError::NotEligible { .. }) => {
-            &["ERC721InvalidReceiver"]
+        Refusal::Transfer(TransferError::NotController { .. }) => &["ERC721InvalidReceiver"],
+        Refusal::Licence(LicenceError::NotLicensee { .. }) => {
+            &["ERC721InvalidReceiver", "NotTransferable", "NotEligible"]
         }
-        Refusal::Grant(GrantError::OperatorBpsNotValid { .. } | GrantError::AlreadyGranted) => &["FrozenAsset"],
+        Refusal::Licence(LicenceError::NotTransferable { .. }) => &["ERC721InvalidReceiver"],
+        Refusal::Grant(GrantError::OperatorBpsNotValid { .. } | GrantError::AlreadyGranted) => {
+            &["FrozenAsset"]
+        }
         // Licence after licence there, reason after reason here.
         Refusal::Register(
             RegisterError::NoRightToDerive { .. }

@@ -8,7 +8,8 @@ use residual_ledger::{
     events,
 };
 use residual_primitives::{
-    Amount, AssetId, Bps, LicenceId, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms, TermsId, VersionsGranted,
+    Amount, AssetId, Bps, LicenceId, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms, TermsId,
+    VersionsGranted,
 };
 use residual_royalty::{
     Audit, Contracts, Entry, LedgerEvent, Model, Operation, Payment, Snapshot, Till, audit,
@@ -84,8 +85,10 @@ impl Run {
     /// A new ledger and a new model that agree on how it all begins.
     pub(crate) async fn begin(tokens: usize, fee_bps: u16) -> Self {
         let world = World::new(tokens, fee_bps).await;
-        let contracts =
-            Contracts { royalties: world.royalties(), till_implementation: world.till_implementation().await };
+        let contracts = Contracts {
+            royalties: world.royalties(),
+            till_implementation: world.till_implementation().await,
+        };
         let governor = world.suite.timelock.address;
         let mut model = Model::new(contracts, governor);
         let mut beginning = vec![
@@ -93,7 +96,9 @@ impl Run {
             Operation::SetTreasury { treasury: world.treasury() },
             Operation::SetFee { fee_bps },
         ];
-        beginning.extend(world.tokens[..tokens].iter().map(|&token| Operation::SetListing { token, listed: true }));
+        beginning.extend(
+            world.tokens[..tokens].iter().map(|&token| Operation::SetListing { token, listed: true }),
+        );
         for operation in beginning {
             model.apply(0, governor, &operation).expect("what the suite was deployed with");
         }
@@ -136,7 +141,11 @@ impl Run {
     }
 
     /// Has both sides do one thing; what was written, or `None` if both refused it for the same reason.
-    pub(crate) async fn attempt(&mut self, caller: Address, operation: Operation) -> Checked<Option<Vec<LedgerEvent>>> {
+    pub(crate) async fn attempt(
+        &mut self,
+        caller: Address,
+        operation: Operation,
+    ) -> Checked<Option<Vec<LedgerEvent>>> {
         self.tried += 1;
         self.tell(format!("{caller}: {operation:?}"));
         let done = self.on_the_ledger(caller, &operation).await;
@@ -145,10 +154,14 @@ impl Run {
                 self.last_s = now_s;
                 let expected = match self.model.apply(now_s, caller, &operation) {
                     Ok(events) => history::without_empty_moves(events),
-                    Err(refusal) => return self.disagreement(&format!("the ledger did it, the model refuses: {refusal}")),
+                    Err(refusal) => {
+                        return self.disagreement(&format!("the ledger did it, the model refuses: {refusal}"));
+                    }
                 };
                 if expected != written {
-                    return self.disagreement(&format!("the model writes {expected:#?}\nthe ledger wrote {written:#?}"));
+                    return self.disagreement(&format!(
+                        "the model writes {expected:#?}\nthe ledger wrote {written:#?}"
+                    ));
                 }
                 written
             }
@@ -159,7 +172,7 @@ impl Run {
             }
         };
         self.note(caller, &operation, &written);
-        if self.tried % COMPARED_EVERY == 0 {
+        if self.tried.is_multiple_of(COMPARED_EVERY) {
             self.compare().await?;
         }
         Ok(Some(written))
@@ -173,7 +186,11 @@ impl Run {
         }
     }
 
-    async fn on_the_ledger(&mut self, caller: Address, operation: &Operation) -> Result<(u64, Vec<LedgerEvent>), Revert> {
+    async fn on_the_ledger(
+        &mut self,
+        caller: Address,
+        operation: &Operation,
+    ) -> Result<(u64, Vec<LedgerEvent>), Revert> {
         let (salt, holder, terms) = match operation {
             Operation::Register { asset, .. } => {
                 let salt = self.known.registrations.get(asset).map(|(_, salt)| *salt);
@@ -206,7 +223,12 @@ impl Run {
     }
 
     /// The model must refuse as well, at the ledger's time or, should the second have turned meanwhile, just before.
-    async fn agree_to_refuse(&mut self, caller: Address, operation: &Operation, revert: &Revert) -> Checked<()> {
+    async fn agree_to_refuse(
+        &mut self,
+        caller: Address,
+        operation: &Operation,
+        revert: &Revert,
+    ) -> Checked<()> {
         let now_s = self.world.now_s().await;
         let mut verdicts = Vec::new();
         for at_s in [now_s, self.last_s] {
@@ -217,7 +239,10 @@ impl Run {
             }
             verdicts.push(verdict.map_or_else(|refusal| format!("{refusal:?}"), |_| "does it".to_owned()));
         }
-        self.disagreement(&format!("the ledger refuses: {revert}\nthe model: {}", verdicts.join(", a moment ago: ")))
+        self.disagreement(&format!(
+            "the ledger refuses: {revert}\nthe model: {}",
+            verdicts.join(", a moment ago: ")
+        ))
     }
 
     /// Follows what has come about, from what both sides wrote.
@@ -253,7 +278,9 @@ impl Run {
                 LedgerEvent::Withdrawn { asset, terms_id } => {
                     self.known.offers.entry(asset).or_default().retain(|offer| *offer != terms_id);
                 }
-                LedgerEvent::Bought { licence, terms_id, .. } => self.known.licences.push((licence, terms_id)),
+                LedgerEvent::Bought { licence, terms_id, .. } => {
+                    self.known.licences.push((licence, terms_id))
+                }
                 LedgerEvent::OperatorGranted { asset, operator, kind, operator_bps } => {
                     let till = Till { asset, kind, operator, operator_bps };
                     if !self.known.doors.contains(&till) {
@@ -263,16 +290,18 @@ impl Run {
                 }
                 LedgerEvent::Frozen { asset, until_s } => self.known.freezes.push((asset, until_s)),
                 LedgerEvent::ArbiterSet { arbiter } => self.known.arbiter = arbiter,
-                LedgerEvent::Credited { token, source, gross, .. } => {
-                    // A till's money is not in a wallet.
-                    if self.wallets.contains_key(&(token, source)) {
-                        self.pay(token, source, gross);
-                    }
+                // A till's money is not in a wallet.
+                LedgerEvent::Credited { token, source, gross, .. }
+                    if self.wallets.contains_key(&(token, source)) =>
+                {
+                    self.pay(token, source, gross);
                 }
                 LedgerEvent::Claimed { token, to, amount, .. }
                 | LedgerEvent::OperatorClaimed { token, to, amount, .. }
                 | LedgerEvent::AwardClaimed { token, to, amount, .. }
-                | LedgerEvent::FeesCollected { token, treasury: to, amount } => self.receive(token, to, amount),
+                | LedgerEvent::FeesCollected { token, treasury: to, amount } => {
+                    self.receive(token, to, amount)
+                }
                 _ => {}
             }
         }
@@ -328,7 +357,9 @@ impl Run {
         match audit(self.auditor(), &entries, now_s, Some(&closing)) {
             Ok(report) if report.every_unit_is_accounted_for() => Ok(Audited { entries, now_s, closing }),
             Ok(report) => self.disagreement(&format!("units are not accounted for: {:#?}", report.tokens)),
-            Err(difference) => self.disagreement(&format!("the audit refuses an honest history: {difference}")),
+            Err(difference) => {
+                self.disagreement(&format!("the audit refuses an honest history: {difference}"))
+            }
         }
     }
 
@@ -397,7 +428,11 @@ impl Run {
 
     /// Mostly one that is in use, now and then the one that was never listed.
     fn token(&self, pick: Pick) -> Address {
-        let at = if pick >= 250 { self.world.tokens.len() - 1 } else { usize::from(pick) % self.known.tokens_in_use };
+        let at = if pick >= 250 {
+            self.world.tokens.len() - 1
+        } else {
+            usize::from(pick) % self.known.tokens_in_use
+        };
         self.world.tokens[at]
     }
 
@@ -406,7 +441,9 @@ impl Run {
         match door {
             Door::Own => Till::own(asset, kind),
             Door::Granted(number) => pick(&self.known.doors, number).unwrap_or(Till::own(asset, kind)),
-            Door::Any(operator, operator_bps) => Till { asset, kind, operator: self.actor(operator), operator_bps },
+            Door::Any(operator, operator_bps) => {
+                Till { asset, kind, operator: self.actor(operator), operator_bps }
+            }
         }
     }
 
@@ -439,7 +476,7 @@ impl Run {
             Period::Hours(hours) => u64::from(hours) * 3_600,
             Period::Longest => (1 << 40) - 1,
         };
-        let free = shape.price == 0 && shape.token % 4 == 0;
+        let free = shape.price == 0 && shape.token.is_multiple_of(4);
         Terms {
             rights: if shape.derive { Rights::ACCESS.with(Rights::DERIVE) } else { Rights::ACCESS },
             versions: VersionsGranted::Bought,
@@ -489,11 +526,17 @@ impl Run {
     }
 
     /// Buys a licence for the buyer; `None` if both sides refuse to sell it.
-    pub(crate) async fn buy(&mut self, by: Address, asset: AssetId, terms: TermsId) -> Checked<Option<LicenceId>> {
+    pub(crate) async fn buy(
+        &mut self,
+        by: Address,
+        asset: AssetId,
+        terms: TermsId,
+    ) -> Checked<Option<LicenceId>> {
         let max_price = self.terms(terms).map_or(Amount::ZERO, |terms| terms.price);
         let eligible = self.is_eligible(self.terms(terms));
         let payment = Payment::Approved { max_price };
-        let written = self.attempt(by, Operation::Buy { asset, terms, recipient: by, payment, eligible }).await?;
+        let written =
+            self.attempt(by, Operation::Buy { asset, terms, recipient: by, payment, eligible }).await?;
         Ok(written.and_then(|events| {
             events.into_iter().find_map(|event| match event {
                 LedgerEvent::Bought { licence, .. } => Some(licence),
@@ -591,7 +634,9 @@ impl Run {
             Moment::Later(seconds) => Some(self.world.now_s().await + u64::from(seconds)),
             Moment::Expiry(licence, seconds) => {
                 let licence = pick(&self.known.licences, licence).map(|(licence, _)| licence);
-                let expiry_s = licence.and_then(|licence| self.model.licence(licence)).map_or(0, |(_, expiry_s)| expiry_s);
+                let expiry_s = licence
+                    .and_then(|licence| self.model.licence(licence))
+                    .map_or(0, |(_, expiry_s)| expiry_s);
                 // An expiry in the far future would leave no time for the rest.
                 (expiry_s < 1 << 38).then(|| after(expiry_s, seconds))
             }
@@ -604,7 +649,13 @@ impl Run {
         }
     }
 
-    async fn derive(&mut self, by: Address, parents: &[(Pick, Shape)], split: &Split, resale_bps: u16) -> Checked<()> {
+    async fn derive(
+        &mut self,
+        by: Address,
+        parents: &[(Pick, Shape)],
+        split: &Split,
+        resale_bps: u16,
+    ) -> Checked<()> {
         let mut licences = Vec::new();
         for (parent, shape) in parents {
             let asset = self.asset(*parent);
@@ -617,7 +668,13 @@ impl Run {
         Ok(())
     }
 
-    async fn publish(&mut self, by: Address, split: &Split, resale_bps: u16, offers: &[Shape]) -> Checked<()> {
+    async fn publish(
+        &mut self,
+        by: Address,
+        split: &Split,
+        resale_bps: u16,
+        offers: &[Shape],
+    ) -> Checked<()> {
         let mut terms = Vec::new();
         for shape in offers {
             terms.push(self.define(by, self.shaped(shape)).await?);
@@ -651,7 +708,16 @@ impl Run {
                 let asset = self.asset(asset);
                 let (by, _) = self.known.registrations[&asset];
                 let holders = vec![(by, SHARES_SUPPLY)];
-                (by, Operation::Register { asset, licences: Vec::new(), terms: Vec::new(), holders, resale_bps: 0 })
+                (
+                    by,
+                    Operation::Register {
+                        asset,
+                        licences: Vec::new(),
+                        terms: Vec::new(),
+                        holders,
+                        resale_bps: 0,
+                    },
+                )
             }
             Step::Offer { asset, ref shape, by } => {
                 let asset = self.asset(asset);
@@ -679,7 +745,9 @@ impl Run {
                 let price = self.terms(terms).map_or(Amount::ZERO, |terms| terms.price);
                 let payment = match how {
                     How::Signed => Payment::Signed { payer: self.actor(recipient) },
-                    How::OneLess if price > Amount::ZERO => Payment::Approved { max_price: Amount(price.0 - 1) },
+                    How::OneLess if price > Amount::ZERO => {
+                        Payment::Approved { max_price: Amount(price.0 - 1) }
+                    }
                     _ => Payment::Approved { max_price: price },
                 };
                 let recipient = if recipient == 255 { Address::ZERO } else { self.actor(recipient) };
@@ -739,7 +807,10 @@ impl Run {
             }
             Step::Pay { asset, kind, token, amount, by } => {
                 let (asset, kind) = (self.asset(asset), RevenueKind::ALL[usize::from(kind) % 4]);
-                (self.actor(by), Operation::Pay { asset, kind, token: self.token(token), received: Amount(amount) })
+                (
+                    self.actor(by),
+                    Operation::Pay { asset, kind, token: self.token(token), received: Amount(amount) },
+                )
             }
             Step::PayUnregistered { token, amount, by } => {
                 let by = self.actor(by);
@@ -748,13 +819,17 @@ impl Run {
             }
             Step::FillTill { asset, kind, door, token, amount, by } => {
                 let till = self.till(self.asset(asset), kind, door);
-                (self.actor(by), Operation::FillTill { till, token: self.token(token), amount: Amount(amount) })
+                (
+                    self.actor(by),
+                    Operation::FillTill { till, token: self.token(token), amount: Amount(amount) },
+                )
             }
             Step::Sweep { asset, kind, door, token } => {
                 // Mostly where something lies.
                 let filled: Vec<_> = self.model.snapshot(self.last_s).in_tills.into_keys().collect();
                 let anywhere = (self.till(self.asset(asset), kind, door), self.token(token));
-                let (till, token) = if token < 200 { pick(&filled, asset).unwrap_or(anywhere) } else { anywhere };
+                let (till, token) =
+                    if token < 200 { pick(&filled, asset).unwrap_or(anywhere) } else { anywhere };
                 return self.sweep(till, token).await;
             }
             Step::Resell { asset, token, price, by } => {
@@ -765,7 +840,8 @@ impl Run {
                 let waits = self.model.snapshot(self.last_s).pending_flow;
                 let waits: Vec<_> = waits.into_keys().map(|(child, _, token, _)| (child, token)).collect();
                 let anywhere = (self.asset(asset), self.token(token));
-                let (child, token) = if token < 200 { pick(&waits, asset).unwrap_or(anywhere) } else { anywhere };
+                let (child, token) =
+                    if token < 200 { pick(&waits, asset).unwrap_or(anywhere) } else { anywhere };
                 return self.flow(child, token, kinds).await;
             }
             Step::FlowAll { children_first } => return self.flow_all(children_first).await,
@@ -776,8 +852,11 @@ impl Run {
             Step::ClaimAll => return self.claim_all().await,
             Step::ClaimOperator { door, token, by, to } => {
                 // Whoever earned as an operator, if somebody did.
-                let earned: Vec<_> = self.model.snapshot(self.last_s).operator_claimable.into_keys().collect();
-                let door = pick(&self.known.doors, door).map(|door| (door, self.token(token))).filter(|_| token >= 200);
+                let earned: Vec<_> =
+                    self.model.snapshot(self.last_s).operator_claimable.into_keys().collect();
+                let door = pick(&self.known.doors, door)
+                    .map(|door| (door, self.token(token)))
+                    .filter(|_| token >= 200);
                 let Some((till, token)) = door.or(pick(&earned, token)) else { return Ok(()) };
                 let Till { asset, kind, operator, operator_bps } = till;
                 let by = self.who(by, operator);
@@ -789,7 +868,9 @@ impl Run {
                 let (by, token) = pick(&awards, by).unwrap_or((self.actor(by), self.token(token)));
                 (by, Operation::ClaimAward { token, to: self.place(to, by) })
             }
-            Step::CollectFees { token } => (self.actor(0), Operation::CollectFees { token: self.token(token) }),
+            Step::CollectFees { token } => {
+                (self.actor(0), Operation::CollectFees { token: self.token(token) })
+            }
             Step::Grant { asset, kind, operator, bps, by } => {
                 let asset = self.asset(asset);
                 let operator = if operator == 255 { Address::ZERO } else { self.actor(operator) };
@@ -812,7 +893,8 @@ impl Run {
             }
             Step::ReleaseDiverted { asset, token, to, by } => {
                 let diverted: Vec<_> = self.model.snapshot(self.last_s).diverted.into_keys().collect();
-                let (parent, token) = pick(&diverted, asset).unwrap_or((self.asset(asset), self.token(token)));
+                let (parent, token) =
+                    pick(&diverted, asset).unwrap_or((self.asset(asset), self.token(token)));
                 let to = self.place(to, self.actor(0));
                 // Royalties has no use for an award.
                 let to = if to == self.contracts.royalties { self.actor(0) } else { to };
@@ -830,7 +912,9 @@ impl Run {
                 let arbiter = self.place(to, self.world.arbiter());
                 (self.who(by, self.governor()), Operation::SetArbiter { arbiter })
             }
-            Step::Gift { token, amount, by } => return self.gift(self.token(token), amount, self.actor(by)).await,
+            Step::Gift { token, amount, by } => {
+                return self.gift(self.token(token), amount, self.actor(by)).await;
+            }
             Step::Wait(moment) => {
                 self.wait(moment).await;
                 return Ok(());

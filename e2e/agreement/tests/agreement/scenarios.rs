@@ -80,7 +80,8 @@ fn lin_1_a_diamond_pays_the_top_once() {
         let b = run.must_derive(right, &[(root, terms(500, Reach::All))]).await?;
         let sides = [(a, terms(2_000, Reach::All)), (b, terms(3_000, Reach::All))];
         let c = run.must_derive(bottom, &sides).await?;
-        let rates: Vec<_> = run.model.edges(c).iter().map(|edge| (edge.parent, edge.all.of(TRAINING).get())).collect();
+        let rates: Vec<_> =
+            run.model.edges(c).iter().map(|edge| (edge.parent, edge.all.of(TRAINING).get())).collect();
         let mut expected = vec![(root, 1_000), (a, 2_000), (b, 3_000)];
         expected.sort();
         assert_eq!(rates, expected, "one edge to each ancestor, the higher rate of the two");
@@ -219,7 +220,8 @@ fn pay_1_what_passes_112_bits_is_refused_or_diverted() {
         assert_eq!(run.compare().await?.diverted.get(&(root, token)), Some(&Amount(part)));
         let rest = Amount(MAX_REVENUE / 20);
         for _ in 0..2 {
-            run.attempt(maker, Operation::Pay { asset: children[0], kind: TRAINING, token, received: rest }).await?;
+            run.attempt(maker, Operation::Pay { asset: children[0], kind: TRAINING, token, received: rest })
+                .await?;
         }
         run.claim_all().await?;
         run.audit().await.map(drop)
@@ -271,13 +273,16 @@ fn pay_8_a_freeze_holds_and_returns_to_the_second() {
         let asset = run.must_derive(heir, &[(root, terms(2_500, Reach::All))]).await?;
         run.pay_for_training(asset, 0, 1_000).await?;
         let written = run.must(arbiter, Operation::Freeze { asset }).await?;
-        let [LedgerEvent::Frozen { until_s, .. }] = written[..] else { panic!("a freeze writes {written:?}") };
+        let [LedgerEvent::Frozen { until_s, .. }] = written[..] else {
+            panic!("a freeze writes {written:?}")
+        };
         run.pay_for_training(asset, 0, 2_000).await?;
         run.pay_for_training(asset, 1, 4_000).await?;
         run.flow(asset, run.world.tokens[0], ALL_KINDS).await?;
         assert_eq!(run.inherited(root, 0).await?, 742, "the parent's part of 990 and 1,980 goes on");
         let seen = run.compare().await?;
-        let held = [0, 1].map(|token| seen.held.get(&(asset, run.world.tokens[token])).map_or(0, |amount| amount.0));
+        let held =
+            [0, 1].map(|token| seen.held.get(&(asset, run.world.tokens[token])).map_or(0, |amount| amount.0));
         assert_eq!(held, [1_485, 2_970], "three quarters of what came in while frozen");
 
         for moment_s in [until_s - 2, until_s - 1, until_s, until_s + 1] {

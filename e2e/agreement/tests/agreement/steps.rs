@@ -127,49 +127,198 @@ pub(crate) enum Units {
 /// Something that somebody tries.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    Publish { by: Pick, split: Split, resale_bps: u16, offers: Vec<Shape> },
+    Publish {
+        by: Pick,
+        split: Split,
+        resale_bps: u16,
+        offers: Vec<Shape>,
+    },
     /// Buys what is missing, and registers under it. Parents may repeat, under different terms.
-    Derive { by: Pick, parents: Vec<(Pick, Shape)>, split: Split, resale_bps: u16 },
+    Derive {
+        by: Pick,
+        parents: Vec<(Pick, Shape)>,
+        split: Split,
+        resale_bps: u16,
+    },
     /// Registers under licences that were sold before, whoever holds them.
-    Reuse { by: Who, licences: Vec<Pick>, in_order: bool, split: Split },
+    Reuse {
+        by: Who,
+        licences: Vec<Pick>,
+        in_order: bool,
+        split: Split,
+    },
     /// Registers what the account registered before.
-    Again { asset: Pick },
-    Offer { asset: Pick, shape: Shape, by: Who },
+    Again {
+        asset: Pick,
+    },
+    Offer {
+        asset: Pick,
+        shape: Shape,
+        by: Who,
+    },
     /// Offers terms that were defined before, on whatever asset.
-    OfferAgain { asset: Pick, terms: Pick, by: Who },
-    Withdraw { asset: Pick, offer: Pick, by: Who },
-    Buy { asset: Pick, offer: Pick, by: Pick, recipient: Pick, how: How },
-    BuyUnoffered { asset: Pick, terms: Pick, by: Pick },
-    Renew { licence: Pick, periods: u8, seconds: u8, by: Who },
-    Cancel { licence: Pick, by: Who },
-    PassLicence { licence: Pick, to: Where, by: Who },
-    PassControl { asset: Pick, to: Where, by: Who },
-    MoveShares { from: Pick, to: Where, batch: Vec<(Pick, Units)> },
-    MoveNothingOfNothing { from: Pick, to: Pick },
-    Pay { asset: Pick, kind: Pick, token: Pick, amount: u128, by: Pick },
-    PayUnregistered { token: Pick, amount: u128, by: Pick },
-    FillTill { asset: Pick, kind: Pick, door: Door, token: Pick, amount: u128, by: Pick },
-    Sweep { asset: Pick, kind: Pick, door: Door, token: Pick },
+    OfferAgain {
+        asset: Pick,
+        terms: Pick,
+        by: Who,
+    },
+    Withdraw {
+        asset: Pick,
+        offer: Pick,
+        by: Who,
+    },
+    Buy {
+        asset: Pick,
+        offer: Pick,
+        by: Pick,
+        recipient: Pick,
+        how: How,
+    },
+    BuyUnoffered {
+        asset: Pick,
+        terms: Pick,
+        by: Pick,
+    },
+    Renew {
+        licence: Pick,
+        periods: u8,
+        seconds: u8,
+        by: Who,
+    },
+    Cancel {
+        licence: Pick,
+        by: Who,
+    },
+    PassLicence {
+        licence: Pick,
+        to: Where,
+        by: Who,
+    },
+    PassControl {
+        asset: Pick,
+        to: Where,
+        by: Who,
+    },
+    MoveShares {
+        from: Pick,
+        to: Where,
+        batch: Vec<(Pick, Units)>,
+    },
+    MoveNothingOfNothing {
+        from: Pick,
+        to: Pick,
+    },
+    Pay {
+        asset: Pick,
+        kind: Pick,
+        token: Pick,
+        amount: u128,
+        by: Pick,
+    },
+    PayUnregistered {
+        token: Pick,
+        amount: u128,
+        by: Pick,
+    },
+    FillTill {
+        asset: Pick,
+        kind: Pick,
+        door: Door,
+        token: Pick,
+        amount: u128,
+        by: Pick,
+    },
+    Sweep {
+        asset: Pick,
+        kind: Pick,
+        door: Door,
+        token: Pick,
+    },
     /// A marketplace pays the royalty that ERC-2981 names into the till that it names.
-    Resell { asset: Pick, token: Pick, price: u128, by: Pick },
-    Flow { asset: Pick, token: Pick, kinds: u8 },
+    Resell {
+        asset: Pick,
+        token: Pick,
+        price: u128,
+        by: Pick,
+    },
+    Flow {
+        asset: Pick,
+        token: Pick,
+        kinds: u8,
+    },
     /// All kinds of all assets in all tokens, children first or parents first.
-    FlowAll { children_first: bool },
-    Claim { asset: Pick, token: Pick, by: Pick, to: Where },
+    FlowAll {
+        children_first: bool,
+    },
+    Claim {
+        asset: Pick,
+        token: Pick,
+        by: Pick,
+        to: Where,
+    },
     ClaimAll,
-    ClaimOperator { door: Pick, token: Pick, by: Who, to: Where },
-    ClaimAward { token: Pick, by: Pick, to: Where },
-    CollectFees { token: Pick },
-    Grant { asset: Pick, kind: Pick, operator: Pick, bps: u16, by: Who },
-    Revoke { door: Pick, by: Who },
-    Freeze { asset: Pick, by: Who },
-    Rule { asset: Pick, claimant: Option<Pick>, by: Who },
-    ReleaseDiverted { asset: Pick, token: Pick, to: Where, by: Who },
-    SetFee { bps: u16, by: Who },
-    List { token: Pick, listed: bool, by: Who },
-    SetTreasury { to: Where, by: Who },
-    SetArbiter { to: Where, by: Who },
-    Gift { token: Pick, amount: u128, by: Pick },
+    ClaimOperator {
+        door: Pick,
+        token: Pick,
+        by: Who,
+        to: Where,
+    },
+    ClaimAward {
+        token: Pick,
+        by: Pick,
+        to: Where,
+    },
+    CollectFees {
+        token: Pick,
+    },
+    Grant {
+        asset: Pick,
+        kind: Pick,
+        operator: Pick,
+        bps: u16,
+        by: Who,
+    },
+    Revoke {
+        door: Pick,
+        by: Who,
+    },
+    Freeze {
+        asset: Pick,
+        by: Who,
+    },
+    Rule {
+        asset: Pick,
+        claimant: Option<Pick>,
+        by: Who,
+    },
+    ReleaseDiverted {
+        asset: Pick,
+        token: Pick,
+        to: Where,
+        by: Who,
+    },
+    SetFee {
+        bps: u16,
+        by: Who,
+    },
+    List {
+        token: Pick,
+        listed: bool,
+        by: Who,
+    },
+    SetTreasury {
+        to: Where,
+        by: Who,
+    },
+    SetArbiter {
+        to: Where,
+        by: Who,
+    },
+    Gift {
+        token: Pick,
+        amount: u128,
+        by: Pick,
+    },
     Wait(Moment),
 }
 
@@ -238,10 +387,27 @@ fn shape(derive: bool) -> impl Strategy<Value = Shape> {
         (rates(), any::<bool>(), any::<Pick>(), price(), period),
         (any::<bool>(), any::<bool>(), mostly(1..=2), mostly(1..=3), hook),
     )
-        .prop_map(move |((rates, child, token, price, period), (renewable, transferable, derivations, cap, hook))| {
-            let rates = if derive { rates } else { [0; 4] };
-            Shape { derive, child, rates, token, price, period, renewable, transferable, derivations, cap, hook }
-        })
+        .prop_map(
+            move |(
+                (rates, child, token, price, period),
+                (renewable, transferable, derivations, cap, hook),
+            )| {
+                let rates = if derive { rates } else { [0; 4] };
+                Shape {
+                    derive,
+                    child,
+                    rates,
+                    token,
+                    price,
+                    period,
+                    renewable,
+                    transferable,
+                    derivations,
+                    cap,
+                    hook,
+                }
+            },
+        )
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {
@@ -362,6 +528,11 @@ fn governing() -> impl Strategy<Value = Step> {
 pub(crate) fn histories(steps: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = History> {
     let step = prop_oneof![5 => making(), 12 => moving(), 5 => governing()];
     let tokens = prop_oneof![1 => 2u8..=4, 1 => Just(5u8)];
-    (tokens, prop_oneof![1 => Just(0u16), 3 => 1u16..=500], prop::collection::vec(step, steps), any::<prop::sample::Index>())
+    (
+        tokens,
+        prop_oneof![1 => Just(0u16), 3 => 1u16..=500],
+        prop::collection::vec(step, steps),
+        any::<prop::sample::Index>(),
+    )
         .prop_map(|(tokens, fee_bps, steps, tampered)| History { tokens, fee_bps, steps, tampered })
 }

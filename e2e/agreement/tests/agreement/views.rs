@@ -57,9 +57,11 @@ pub(crate) async fn read(world: &World, scope: &Scope) -> Seen {
     }
     let mut tills = Vec::new();
     for &till in &scope.tills {
-        let (id, kind, operator, bps) = (till.asset.to_u256(), till.kind as u8, till.operator, till.operator_bps);
+        let (id, kind, operator, bps) =
+            (till.asset.to_u256(), till.kind as u8, till.operator, till.operator_bps);
         for &token in &world.tokens {
-            let claimable = Royalties::operatorClaimableCall { assetId: id, kind, operator, operatorBps: bps, token };
+            let claimable =
+                Royalties::operatorClaimableCall { assetId: id, kind, operator, operatorBps: bps, token };
             let lying = Royalties::pendingTillCall { assetId: id, kind, operator, operatorBps: bps, token };
             tills.push((till, token, batch.ask(royalties, &claimable), batch.ask(royalties, &lying)));
         }
@@ -77,7 +79,8 @@ pub(crate) async fn read(world: &World, scope: &Scope) -> Seen {
     }
 
     let answers = batch.read(&world.chain).await;
-    let mut seen = Seen { now_s: answers.to(&clock).to(), snapshot: Snapshot::default(), wallets: BTreeMap::new() };
+    let mut seen =
+        Seen { now_s: answers.to(&clock).to(), snapshot: Snapshot::default(), wallets: BTreeMap::new() };
     let all = &mut seen.snapshot;
     for (asset, token, revenue, flowed, pending, owed, held, diverted, claimable) in &pairs {
         let (revenue, flowed, pending) = (answers.to(revenue), answers.to(flowed), answers.to(pending));

@@ -4,7 +4,10 @@ use std::marker::PhantomData;
 
 use residual_ledger::{
     Address, B256, Bytes, Chain, Config, Receipt, Revert, Sender, SolCall, TransactError, Transaction, U256,
-    contracts::{CANONICAL_MULTICALL3, Contract, Multicall3, Royalties, Shares, TestUSD, create2_address, genesis_alloc},
+    contracts::{
+        CANONICAL_MULTICALL3, Contract, Multicall3, Royalties, Shares, TestUSD, create2_address,
+        genesis_alloc,
+    },
     deploy::{self, Deployment, Parameters},
     token::TokenDomain,
 };
@@ -27,9 +30,8 @@ pub(crate) const WEALTH: u128 = 1 << 124;
 const BATCH: usize = 500;
 
 /// Answers `isEligible` with yes: PUSH1 1, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN, behind what puts it on the ledger.
-const YES: &[u8] = &[
-    0x67, 0x60, 0x01, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3, 0x5f, 0x52, 0x60, 0x08, 0x60, 0x18, 0xf3,
-];
+const YES: &[u8] =
+    &[0x67, 0x60, 0x01, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3, 0x5f, 0x52, 0x60, 0x08, 0x60, 0x18, 0xf3];
 
 /// A fresh ledger and everything on it.
 pub(crate) struct World {
@@ -51,9 +53,9 @@ impl World {
     /// A new ledger on which the first `listed` tokens are listed and the fee is `fee_bps`.
     pub(crate) async fn new(listed: usize, fee_bps: u16) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let accounts = genesis_alloc().into_iter().map(|(address, code)| {
-            (address, GenesisAccount { code, ..GenesisAccount::default() })
-        });
+        let accounts = genesis_alloc()
+            .into_iter()
+            .map(|(address, code)| (address, GenesisAccount { code, ..GenesisAccount::default() }));
         let config = residual_local_ledger::Config {
             genesis: Genesis { accounts: accounts.collect() },
             development: true,
@@ -80,7 +82,8 @@ impl World {
             tokens.push(create2_address(salt, code));
         }
         let yes = Transaction { to: None, data: Bytes::from_static(YES), value_wei: U256::ZERO };
-        let yes = dao.send(&yes).await.expect("the hook is created").contract_address.expect("it has an address");
+        let yes =
+            dao.send(&yes).await.expect("the hook is created").contract_address.expect("it has an address");
         let parameters = Parameters {
             governance_delay_s: 0,
             proposer: dao.address(),
@@ -96,8 +99,16 @@ impl World {
         for token in &tokens {
             domains.push(TokenDomain::read(&chain, *token).await.expect("a token's domain"));
         }
-        let world =
-            Self { chain, suite, tokens, domains, hooks: [yes, Address::ZERO.create(1)], senders, ledger, _dir: dir };
+        let world = Self {
+            chain,
+            suite,
+            tokens,
+            domains,
+            hooks: [yes, Address::ZERO.create(1)],
+            senders,
+            ledger,
+            _dir: dir,
+        };
         world.enrich().await;
         world
     }
@@ -110,7 +121,8 @@ impl World {
                 mints.ask(*token, &TestUSD::mintCall { to: actor, amount: U256::from(WEALTH) });
             }
         }
-        let mint = Transaction::call(CANONICAL_MULTICALL3, &Multicall3::aggregate3Call { calls: mints.calls });
+        let mint =
+            Transaction::call(CANONICAL_MULTICALL3, &Multicall3::aggregate3Call { calls: mints.calls });
         self.senders[DAO].send(&mint).await.expect("anyone mints");
         let approvals = (0..usize::from(ACTORS)).map(|actor| {
             let (sender, tokens) = (self.senders[actor].clone(), self.tokens.clone());
@@ -160,9 +172,10 @@ impl World {
     pub(crate) async fn send(&self, account: Address, transaction: &Transaction) -> Result<Receipt, Revert> {
         match self.sender(account).send(transaction).await {
             Ok(receipt) => Ok(receipt),
-            Err(TransactError::Reverted { revert } | TransactError::RevertedInBlock { revert: Some(revert), .. }) => {
-                Err(revert)
-            }
+            Err(
+                TransactError::Reverted { revert }
+                | TransactError::RevertedInBlock { revert: Some(revert), .. },
+            ) => Err(revert),
             Err(error) => panic!("the ledger failed: {error}"),
         }
     }
@@ -213,7 +226,11 @@ pub(crate) struct Answers(Vec<Multicall3::Result>);
 
 impl Batch {
     pub(crate) fn ask<C: SolCall>(&mut self, target: Address, call: &C) -> Asked<C> {
-        self.calls.push(Multicall3::Call3 { target, allowFailure: false, callData: call.abi_encode().into() });
+        self.calls.push(Multicall3::Call3 {
+            target,
+            allowFailure: false,
+            callData: call.abi_encode().into(),
+        });
         Asked(self.calls.len() - 1, PhantomData)
     }
 
