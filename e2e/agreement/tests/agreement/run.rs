@@ -155,7 +155,8 @@ impl Run {
                 let expected = match self.model.apply(now_s, caller, &operation) {
                     Ok(events) => history::without_empty_moves(events),
                     Err(refusal) => {
-                        return self.disagreement(&format!("the ledger did it, the model refuses: {refusal}"));
+                        return self
+                            .disagreement(&format!("the ledger did it, the model refuses: {refusal}"));
                     }
                 };
                 if expected != written {
@@ -351,9 +352,9 @@ impl Run {
     /// unit.
     pub(crate) async fn audit(&mut self) -> Checked<Audited> {
         let closing = self.compare().await?;
+        let now_s = self.last_s;
         let entries = self.world.chain.entries(&self.world.suite, &self.logs().await).await;
         let entries = entries.expect("logs as the contracts write them");
-        let now_s = self.world.now_s().await;
         match audit(self.auditor(), &entries, now_s, Some(&closing)) {
             Ok(report) if report.every_unit_is_accounted_for() => Ok(Audited { entries, now_s, closing }),
             Ok(report) => self.disagreement(&format!("units are not accounted for: {:#?}", report.tokens)),

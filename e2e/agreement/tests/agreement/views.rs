@@ -26,8 +26,16 @@ pub(crate) struct Seen {
     pub(crate) wallets: BTreeMap<(Address, Address), Amount>,
 }
 
-/// Reads all balances.
+/// Reads all balances, as they are at one second: a freeze can end at the next.
 pub(crate) async fn read(world: &World, scope: &Scope) -> Seen {
+    loop {
+        if let Some(seen) = read_within_a_second(world, scope).await {
+            return seen;
+        }
+    }
+}
+
+async fn read_within_a_second(world: &World, scope: &Scope) -> Option<Seen> {
     let royalties = world.royalties();
     let everybody = world.everybody();
     let mut batch = Batch::default();
@@ -78,7 +86,11 @@ pub(crate) async fn read(world: &World, scope: &Scope) -> Seen {
         tokens.push((token, fees, recorded, accounts));
     }
 
+    let clock_after = batch.ask(world.suite.shares.address, &Shares::clockCall {});
     let answers = batch.read(&world.chain).await;
+    if answers.to(&clock) != answers.to(&clock_after) {
+        return None;
+    }
     let mut seen =
         Seen { now_s: answers.to(&clock).to(), snapshot: Snapshot::default(), wallets: BTreeMap::new() };
     let all = &mut seen.snapshot;
@@ -119,7 +131,7 @@ pub(crate) async fn read(world: &World, scope: &Scope) -> Seen {
         }
     }
     all.drop_zeros();
-    seen
+    Some(seen)
 }
 
 pub(crate) fn amount(word: U256) -> Amount {
