@@ -5,7 +5,7 @@ import {IAssets} from "../../src/interfaces/IAssets.sol";
 import {ILicences} from "../../src/interfaces/ILicences.sol";
 import {IRoyalties} from "../../src/interfaces/IRoyalties.sol";
 import {IShares} from "../../src/interfaces/IShares.sol";
-import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {Test} from "forge-std/Test.sol";
 
 interface IDeployer {
@@ -13,6 +13,24 @@ interface IDeployer {
     error CreationFailed();
 
     function create(bytes memory initCode) external returns (address created);
+}
+
+/// What tests call of OpenZeppelin's `TimelockController`, which is compiled with the released contracts alone: were it
+/// imported here, there would be a second one by its name.
+interface ITimelock is IAccessControl {
+    function DEFAULT_ADMIN_ROLE() external view returns (bytes32);
+    function getMinDelay() external view returns (uint256 delay);
+    function schedule(
+        address target,
+        uint256 value,
+        bytes calldata data,
+        bytes32 predecessor,
+        bytes32 salt,
+        uint256 delay
+    ) external;
+    function execute(address target, uint256 value, bytes calldata payload, bytes32 predecessor, bytes32 salt)
+        external
+        payable;
 }
 
 /// Deploys the core contracts in the order and with the arguments that `Deployer` prescribes.
@@ -27,7 +45,7 @@ abstract contract Deployment is Test {
     }
 
     IDeployer internal deployer;
-    TimelockController internal timelock;
+    ITimelock internal timelock;
     IAssets internal assets;
     IShares internal shares;
     ILicences internal licences;
@@ -38,7 +56,7 @@ abstract contract Deployment is Test {
         deployer = IDeployer(vm.deployCode("Deployer.sol:Deployer", abi.encode(address(this))));
         address[] memory proposers = new address[](1);
         proposers[0] = parameters.proposer;
-        timelock = TimelockController(payable(predicted(1)));
+        timelock = ITimelock(predicted(1));
         assets = IAssets(predicted(2));
         shares = IShares(predicted(3));
         licences = ILicences(predicted(4));
