@@ -59,6 +59,7 @@ async fn use_with_alloy(provider: impl Provider, chain_id: u64) {
 async fn led_3_alloy_over_http() {
     let (_dir, ledger) = fixture().await;
     let wallet = EthereumWallet::from(key(0));
+    support::install_tls();
     let provider = ProviderBuilder::new().wallet(wallet).connect_http(ledger.rpc_url().parse().unwrap());
     use_with_alloy(provider, ledger.chain_id()).await;
 }

@@ -34,12 +34,19 @@ pub(crate) async fn development_ledger(dir: &std::path::Path) -> LocalLedger {
     LocalLedger::open(dir, config).await.expect("the ledger opens")
 }
 
+/// Where the whole workspace is built at once, reqwest has no TLS of its own and asks the process for one, even for HTTP.
+pub(crate) fn install_tls() {
+    // A second installation is refused and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// A client of any JSON-RPC server over HTTP.
 #[derive(Clone)]
 pub(crate) struct Client(RootProvider);
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
+        install_tls();
         Self(ProviderBuilder::default().connect_http(url.parse().expect("a URL")))
     }
 
