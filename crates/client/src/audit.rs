@@ -1,6 +1,6 @@
 //! The audit: every credit recomputed from public events, then every balance compared with the ledger's own.
 
-use residual_ledger::{contracts::royalties::Royalties, contracts::shares::Shares};
+use residual_ledger::contracts::{royalties::Royalties, shares::Shares, test_usd::TestUSD};
 use residual_primitives::{Address, Amount, AssetId, RevenueKind, U256};
 use residual_royalty::{Audit, AuditDifference, Report, Revenue, Snapshot};
 use serde::Serialize;
@@ -50,7 +50,7 @@ impl Client {
             audit = audit.read(entry)?;
         }
         let expected = audit.snapshot(head.timestamp_s);
-        let closing = self.closing(&expected).await?;
+        let closing = self.closing(&expected, head.number).await?;
         let balances = expected.revenue.len()
             + expected.flowed.len()
             + expected.pending_flow.len()
@@ -70,17 +70,21 @@ impl Client {
         Ok(Audited { events: entries.len(), block: head.number, balances, report })
     }
 
-    /// The ledger's own answer for every balance that the audit reckoned.
-    async fn closing(&self, expected: &Snapshot) -> Result<Snapshot, LedgerError> {
+    /// The ledger's own answer for every balance that the audit reckoned, in the state after a block.
+    async fn closing(&self, expected: &Snapshot, block: u64) -> Result<Snapshot, LedgerError> {
         let royalties = self.suite().royalties;
+        let amount = |number: U256| crate::narrow(number).map(Amount);
         let mut found = Snapshot::default();
         let earned: std::collections::BTreeSet<(AssetId, Address)> =
             expected.revenue.keys().map(|(asset, token, _)| (*asset, *token)).collect();
         for (asset, token) in earned {
-            let (id, amount) = (asset.to_u256(), |number: U256| crate::narrow(number).map(Amount));
-            let revenue = self.call(royalties, &Royalties::revenueCall { assetId: id, token }).await?;
-            let flowed = self.call(royalties, &Royalties::flowedCall { assetId: id, token }).await?;
-            let pending = self.call(royalties, &Royalties::pendingFlowCall { childId: id, token }).await?;
+            let id = asset.to_u256();
+            let revenue =
+                self.call_at(royalties, &Royalties::revenueCall { assetId: id, token }, block).await?;
+            let flowed =
+                self.call_at(royalties, &Royalties::flowedCall { assetId: id, token }, block).await?;
+            let pending =
+                self.call_at(royalties, &Royalties::pendingFlowCall { childId: id, token }, block).await?;
             for kind in RevenueKind::ALL {
                 let at = kind.index();
                 let both = |own, inherited| -> Result<Revenue, LedgerError> {
@@ -95,13 +99,16 @@ impl Client {
                         .insert((asset, crate::asset_id(*parent)?, token, kind), amount(*owed)?);
                 }
             }
-            let owed = self.call(royalties, &Royalties::sharesOwedCall { assetId: id, token }).await?;
+            let owed =
+                self.call_at(royalties, &Royalties::sharesOwedCall { assetId: id, token }, block).await?;
             found.shares_owed.insert((asset, token), amount(owed)?);
-            let held = self.call(royalties, &Royalties::heldCall { assetId: id, token }).await?;
+            let held = self.call_at(royalties, &Royalties::heldCall { assetId: id, token }, block).await?;
             found.held.insert((asset, token), amount(held)?);
         }
         for &(asset, token, holder) in expected.claimable.keys() {
-            found.claimable.insert((asset, token, holder), self.claimable(asset, token, holder).await?);
+            let call = Royalties::claimableCall { assetId: asset.to_u256(), token, holder };
+            let claimable = self.call_at(royalties, &call, block).await?;
+            found.claimable.insert((asset, token, holder), amount(claimable)?);
         }
         for &(till, token) in expected.operator_claimable.keys() {
             let call = Royalties::operatorClaimableCall {
@@ -111,31 +118,29 @@ impl Client {
                 operatorBps: till.operator_bps,
                 token,
             };
-            found
-                .operator_claimable
-                .insert((till, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
+            let claimable = self.call_at(royalties, &call, block).await?;
+            found.operator_claimable.insert((till, token), amount(claimable)?);
         }
         for &(account, token) in expected.awards.keys() {
-            let award = self.call(royalties, &Royalties::awardCall { account, token }).await?;
-            found.awards.insert((account, token), Amount(crate::narrow(award)?));
+            let award = self.call_at(royalties, &Royalties::awardCall { account, token }, block).await?;
+            found.awards.insert((account, token), amount(award)?);
         }
         for &(parent, token) in expected.diverted.keys() {
             let call = Royalties::divertedCall { parentId: parent.to_u256(), token };
-            found
-                .diverted
-                .insert((parent, token), Amount(crate::narrow(self.call(royalties, &call).await?)?));
+            let diverted = self.call_at(royalties, &call, block).await?;
+            found.diverted.insert((parent, token), amount(diverted)?);
         }
         for &token in expected.fees.keys() {
-            let fees = self.call(royalties, &Royalties::feesAccruedCall { token }).await?;
-            found.fees.insert(token, Amount(crate::narrow(fees)?));
+            let fees = self.call_at(royalties, &Royalties::feesAccruedCall { token }, block).await?;
+            found.fees.insert(token, amount(fees)?);
         }
         for &token in expected.recorded.keys() {
-            found.recorded.insert(token, self.balance(royalties, token).await?);
+            let call = TestUSD::balanceOfCall { account: royalties };
+            found.recorded.insert(token, amount(self.call_at(token, &call, block).await?)?);
         }
         for &(asset, account) in expected.units.keys() {
-            let units = self
-                .call(self.suite().shares, &Shares::balanceOfCall { account, assetId: asset.to_u256() })
-                .await?;
+            let call = Shares::balanceOfCall { account, assetId: asset.to_u256() };
+            let units = self.call_at(self.suite().shares, &call, block).await?;
             found.units.insert((asset, account), crate::narrow(units)?);
         }
         found.drop_zeros();

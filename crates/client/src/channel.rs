@@ -132,7 +132,7 @@ pub struct Redeemed {
     pub swept: Amount,
 }
 
-fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
+pub(crate) fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
     bound::IChannels::ChannelConfig {
         payer: config.payer,
         payerAuthorizer: config.payerAuthorizer,
@@ -174,29 +174,45 @@ impl Client {
         amount: Amount,
         withdraw_delay_s: u64,
     ) -> Result<ChannelRow, ChannelError> {
+        let delay = withdraw_delay_s.to_be_bytes();
+        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
+        let operation = self.operation(payer.address(), "open-channel", &parts)?;
+        // The salt is the intent of this very command: repeated after an interruption it names the same channel.
+        let config = self.channel_config(payer, asset, gateway, withdraw_delay_s, operation.intent()).await?;
+        let channel = self.keep_channel(&ChannelRecord { asset, config: config.clone() })?;
+        self.deposit(payer, &config, amount, operation).await?;
+        self.channel(channel).await
+    }
+
+    /// The configuration of a channel from the payer to the asset's inference till.
+    pub(crate) async fn channel_config(
+        &self,
+        payer: &Account,
+        asset: AssetId,
+        gateway: Address,
+        withdraw_delay_s: u64,
+        salt: B256,
+    ) -> Result<ChannelConfig, ChannelError> {
         if !WITHDRAW_DELAYS_S.contains(&withdraw_delay_s) {
             return Err(ChannelError::WithdrawDelay { found: withdraw_delay_s });
         }
         self.asset_row(asset).await?;
-        let delay = withdraw_delay_s.to_be_bytes();
-        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
-        let operation = self.operation(payer.address(), "open-channel", &parts)?;
-        let config = ChannelConfig {
+        Ok(ChannelConfig {
             payer: payer.address(),
             payerAuthorizer: payer.address(),
             receiver: self.till(asset, RevenueKind::Inference).await?,
             receiverAuthorizer: gateway,
             token: self.currency().token,
             withdrawDelay: alloy_primitives::Uint::from(withdraw_delay_s),
-            // The intent of this very command: repeated after an interruption it names the same channel.
-            salt: operation.intent(),
-        };
-        let channel = self.channels().channel_id(&config);
-        // Before the money moves, since nobody finds a channel again without its configuration.
-        self.home()
-            .write(&format!("channels/{channel}.json"), &ChannelRecord { asset, config: config.clone() })?;
-        self.deposit(payer, &config, amount, operation).await?;
-        self.channel(channel).await
+            salt,
+        })
+    }
+
+    /// Writes a channel down before money moves into it, since nobody finds it again without its configuration.
+    pub(crate) fn keep_channel(&self, record: &ChannelRecord) -> Result<B256, ChannelError> {
+        let channel = self.channels().channel_id(&record.config);
+        self.home().write(&format!("channels/{channel}.json"), record)?;
+        Ok(channel)
     }
 
     /// Deposits more into a channel.
@@ -234,7 +250,7 @@ impl Client {
         Ok(())
     }
 
-    fn channel_record(&self, channel: B256) -> Result<ChannelRecord, ChannelError> {
+    pub(crate) fn channel_record(&self, channel: B256) -> Result<ChannelRecord, ChannelError> {
         self.home().read(&format!("channels/{channel}.json"))?.ok_or(ChannelError::Unknown { channel })
     }
 

@@ -5,6 +5,7 @@
 //! everything that a terminal or a page looks like.
 
 mod audit;
+mod authorization;
 mod channel;
 mod get;
 mod home;
@@ -18,6 +19,7 @@ mod shares;
 mod show;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -36,11 +38,12 @@ use residual_royalty::{Contracts, Entry};
 use sha2::{Digest, Sha256};
 
 pub use audit::{AuditError, Audited};
+pub use authorization::{Purpose, RelayError, Relayed, Signed};
 pub use channel::{ChannelError, ChannelRecord, ChannelRow, Closing, Redeemed};
 pub use get::{GetError, Got};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
-pub use node::{ClientError, Place};
+pub use node::{ANY_PORT, ClientError, Governance, Ground, Place};
 pub use people::{AccountError, AccountRow, DEVELOPMENT_ACCOUNTS};
 pub use publish::{Publication, PublishError, PublishedAsset};
 pub use residual_content::{Existing, Profile, Progress};
@@ -124,6 +127,11 @@ impl LedgerError {
         )
     }
 
+    /// Whether a contract has no such view: it refused, or said something else, or there is none.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        matches!(self, Self::Call(error) if !matches!(error, CallError::Rpc(_)))
+    }
+
     /// Whether a view refused with the contracts' error of this name.
     pub(crate) fn reverted_with(&self, name: &str) -> bool {
         matches!(self, Self::Call(CallError::Reverted { revert, .. }) if revert.name() == name)
@@ -176,7 +184,7 @@ pub struct Client {
     currency: Currency,
     node: Option<residual_local_ledger::LocalLedger>,
     keyring_secret: KeyringSecret,
-    senders: std::sync::Mutex<std::collections::BTreeMap<Address, Sender>>,
+    senders: std::sync::Mutex<BTreeMap<Address, Sender>>,
 }
 
 impl fmt::Debug for Client {
@@ -232,6 +240,16 @@ impl Client {
         let sender = self.chain.journaled_sender(account.clone(), &self.home.dir("journal")?)?;
         senders.insert(account.address(), sender.clone());
         Ok(sender)
+    }
+
+    /// Calls a view in the state after a block.
+    pub(crate) async fn call_at<C: SolCall>(
+        &self,
+        contract: Address,
+        call: &C,
+        block: u64,
+    ) -> Result<C::Return, LedgerError> {
+        Ok(self.chain.call_at(contract, call, block.into()).await?)
     }
 
     /// Calls a view.
@@ -293,8 +311,18 @@ impl Client {
     /// All that the audit reads, up to a block.
     pub(crate) async fn entries(&self, to_block: u64) -> Result<Vec<Entry>, LedgerError> {
         let deployment = &self.suite.deployment;
-        let query = LogQuery::of(deployment.core().into_iter().chain([self.currency.token]));
-        let logs = self.chain.logs(&query, deployment.block.number, to_block).await?;
+        let from_block = deployment.block.number;
+        let mut logs = self.chain.logs(&LogQuery::of(deployment.core()), from_block, to_block).await?;
+        // The currency has other business than ours: only its transfers to `Royalties`, then those from it.
+        let ours = vec![self.suite.royalties.into_word()];
+        for indexed in [[Vec::new(), ours.clone(), Vec::new()], [ours, Vec::new(), Vec::new()]] {
+            let (addresses, events) = (vec![self.currency.token], vec![TestUSD::Transfer::SIGNATURE_HASH]);
+            let transfers = LogQuery { addresses, events, indexed };
+            logs.extend(self.chain.logs(&transfers, from_block, to_block).await?);
+        }
+        logs.sort_by_key(|log| (log.block_number, log.log_index));
+        // A transfer from `Royalties` to itself is in both.
+        logs.dedup_by_key(|log| (log.block_number, log.log_index));
         Ok(self.chain.entries(deployment, &logs).await?)
     }
 

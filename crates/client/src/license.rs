@@ -1,6 +1,6 @@
 //! Licences: offering terms, buying under them, renewing.
 
-use residual_ledger::{Account, contracts::licences::Licences};
+use residual_ledger::{Account, Receipt, contracts::licences::Licences};
 use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, Rights, TermsId, U256};
 use serde::Serialize;
 
@@ -45,6 +45,17 @@ pub enum LicenseError {
         /// What is there.
         found: Amount,
     },
+    /// The token takes no signed payments.
+    #[error("token {token} takes no signed payments (EIP-3009): pay with gas of your own, without --sign")]
+    NoAuthorizations {
+        /// The token.
+        token: Address,
+    },
+    /// Nothing is paid.
+    #[error(
+        "these terms are free, there is no payment to sign: whoever has gas takes the licence with --recipient"
+    )]
+    NothingToSign,
     /// It lasts for ever.
     #[error("licence {licence} cannot be renewed: its terms are not renewable")]
     NotRenewable {
@@ -170,11 +181,7 @@ impl Client {
         max_price: Option<Amount>,
     ) -> Result<BoughtLicence, LicenseError> {
         self.asset_row(asset).await?;
-        let row = self.terms_row(terms).await?.ok_or(LicenseError::UnknownTerms { terms })?;
-        let max_price = max_price.unwrap_or(row.price);
-        if row.price > max_price {
-            return Err(LicenseError::PriceAboveMax { price: row.price, max_price });
-        }
+        let row = self.priced(terms, max_price).await?;
         let parts: [&[u8]; 3] = [&asset.to_be_bytes(), terms.0.as_slice(), recipient.as_slice()];
         let mut operation = self.operation(buyer.address(), "license", &parts)?;
         if !operation.interrupted() {
@@ -187,23 +194,50 @@ impl Client {
             assetId: asset.to_u256(),
             termsId: terms.0,
             recipient,
-            maxPrice: U256::from(max_price.0),
+            maxPrice: U256::from(max_price.unwrap_or(row.price).0),
         };
         let receipt = operation.send(buyer, self.suite().licences, &call).await?;
+        let (licence, expires_at_s) = self.bought(&receipt)?;
+        let (price, transaction) = (row.price, receipt.transaction_hash);
+        Ok(BoughtLicence { licence, asset, terms, holder: recipient, price, expires_at_s, transaction })
+    }
+
+    /// Terms whose price the buyer agrees to.
+    async fn priced(&self, terms: TermsId, max_price: Option<Amount>) -> Result<TermsRow, LicenseError> {
+        let row = self.terms_row(terms).await?.ok_or(LicenseError::UnknownTerms { terms })?;
+        match max_price {
+            Some(max_price) if row.price > max_price => {
+                Err(LicenseError::PriceAboveMax { price: row.price, max_price })
+            }
+            _ => Ok(row),
+        }
+    }
+
+    /// Terms that the asset is offered under, at a price that the buyer agrees to.
+    pub(crate) async fn offer_at(
+        &self,
+        asset: AssetId,
+        terms: TermsId,
+        max_price: Option<Amount>,
+    ) -> Result<TermsRow, LicenseError> {
+        self.asset_row(asset).await?;
+        let row = self.priced(terms, max_price).await?;
+        if self.is_offered(asset, terms).await? {
+            Ok(row)
+        } else {
+            Err(LicenseError::NotOffered { asset, terms })
+        }
+    }
+
+    /// The licence that a transaction bought, and when it ends in UNIX seconds; none for a perpetual one.
+    pub(crate) fn bought(&self, receipt: &Receipt) -> Result<(LicenceId, Option<u64>), LedgerError> {
         let bought = receipt
             .event::<Licences::Bought>(self.suite().licences)
             .ok_or_else(|| LedgerError::unexpected("a purchase without its event"))?;
-        let expires: u64 = crate::narrow(bought.expiresAt)?;
-        Ok(BoughtLicence {
-            licence: LicenceId::try_from(bought.licenceId)
-                .map_err(|_| LedgerError::unexpected("a licence id"))?,
-            asset,
-            terms,
-            holder: recipient,
-            price: row.price,
-            expires_at_s: (expires != 0).then_some(expires),
-            transaction: receipt.transaction_hash,
-        })
+        let licence =
+            LicenceId::try_from(bought.licenceId).map_err(|_| LedgerError::unexpected("a licence id"))?;
+        let expires_at_s: u64 = crate::narrow(bought.expiresAt)?;
+        Ok((licence, (expires_at_s != 0).then_some(expires_at_s)))
     }
 
     /// Renews a licence by whole periods, at the price of its terms.
@@ -257,15 +291,21 @@ impl Client {
         if amount == Amount::ZERO {
             return Ok(());
         }
-        let found = self.balance(account.address(), token).await?;
-        if found < amount {
-            return Err(LicenseError::InsufficientFunds {
-                account: account.address(),
-                currency: token,
-                needed: amount,
-                found,
-            });
-        }
+        self.check_funds(account.address(), token, amount).await?;
         Ok(self.approve(account, token, spender, amount).await?)
+    }
+
+    /// Makes sure that the account has `needed`.
+    pub(crate) async fn check_funds(
+        &self,
+        account: Address,
+        currency: Address,
+        needed: Amount,
+    ) -> Result<(), LicenseError> {
+        let found = self.balance(account, currency).await?;
+        if found < needed {
+            return Err(LicenseError::InsufficientFunds { account, currency, needed, found });
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,12 @@
 //! Opening a marketplace: the data directory, the embedded ledger or another, and the contracts on it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use residual_content::KeyringSecret;
 use residual_ledger::{
@@ -23,16 +29,64 @@ pub(crate) const NODE: &str = "node.json";
 /// What the operator of an embedded ledger holds at genesis, to give gas to others: a billion ether, in wei.
 const OPERATOR_WEI: U256 = U256::from_limbs([0x9fd0_803c_e800_0000, 0x033b_2e3c, 0, 0]);
 
-/// How long the timelock of an embedded marketplace holds a decision, in seconds: two days.
+/// Any free loopback port.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// How long the timelock holds a decision, in seconds: two days.
 const GOVERNANCE_DELAY_S: u64 = 2 * 24 * 60 * 60;
 
-/// Where the ledger is.
+/// Which ledger to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In the data directory, served on this loopback address while it is open.
-    Embedded(SocketAddr),
-    /// At a JSON-RPC of its own.
+    /// The one that the data directory was made for. An embedded one is served on this loopback address while it is
+    /// open.
+    Own(SocketAddr),
+    /// The same chain through another node's JSON-RPC.
     Rpc(String),
+}
+
+/// The ledger that a data directory is made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// A new embedded ledger with the contracts on it, served on this loopback address while it is open.
+    Embedded(SocketAddr),
+    /// The chain behind this JSON-RPC, onto which the contracts are put.
+    Deploy {
+        /// The node, `http://` or `https://`.
+        rpc_url: String,
+        /// The currencies that are listed; the first is the one that prices are said in. None: `TestUSD`, which is
+        /// for development mode alone.
+        currencies: Vec<Address>,
+    },
+    /// The chain behind this JSON-RPC, with the contracts that somebody else put there.
+    Join {
+        /// The node, `http://` or `https://`.
+        rpc_url: String,
+        /// That one's deployment file.
+        deployment: PathBuf,
+    },
+}
+
+impl Ground {
+    fn rpc_url(&self) -> Option<&str> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Deploy { rpc_url, .. } | Self::Join { rpc_url, .. } => Some(rpc_url),
+        }
+    }
+}
+
+/// Who has which say in contracts that are put on a ledger. None of them: who puts them there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Governance {
+    /// The protocol fee in basis points, at most 500.
+    pub fee_bps: u16,
+    /// Who gets the fee.
+    pub treasury: Option<Address>,
+    /// Who may freeze an asset's revenue while a dispute runs.
+    pub arbiter: Option<Address>,
+    /// Who may change the parameters, each after two days.
+    pub governor: Option<Address>,
 }
 
 /// Why a marketplace does not open. Nothing was lost.
@@ -53,6 +107,21 @@ pub enum ClientError {
         /// How it was made.
         made_with: bool,
     },
+    /// The data directory belongs to another ledger.
+    #[error(
+        "the data directory is for {found}, not for {expected}: use another directory, or leave the ledger out"
+    )]
+    OtherLedger {
+        /// What was asked for.
+        expected: String,
+        /// What the directory was made for.
+        found: String,
+    },
+    /// A public chain's contracts need a currency that is worth something.
+    #[error(
+        "expected the currency of the marketplace: give its token with --currency, or join one with --deployment; TestUSD is for --development alone"
+    )]
+    NoCurrency,
     /// The data directory's ledger is open elsewhere, and that process does not say where it answers.
     #[error(
         "the data directory is in use and its node does not answer: stop the other process, or wait until it has started; {source}"
@@ -74,6 +143,12 @@ pub enum ClientError {
     /// The contracts are not where the data directory says.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
+    /// There is no deployment file.
+    #[error("{}: expected the deployment file of the marketplace to join, found no file", path.display())]
+    NoDeployment {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The operator's account cannot be used.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -86,10 +161,27 @@ pub enum ClientError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Marketplace {
     development: bool,
-    /// Who deploys, and gives gas on an embedded ledger.
-    operator: Address,
+    ledger: Ledger,
     /// What the publisher's keyring is encrypted with; it protects backups of `keys/`, not this directory.
     keyring_secret: B256,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Ledger {
+    /// `operator` deploys and gives gas.
+    Embedded { operator: Address },
+    /// The URL may hold the key of its user, so it is shown to nobody.
+    Rpc { url: String },
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { .. } => f.write_str("an embedded ledger"),
+            Self::Rpc { url } => write!(f, "the ledger at {}", host_of(url)),
+        }
+    }
 }
 
 /// Where a running node of this data directory answers.
@@ -100,56 +192,68 @@ struct RunningNode {
 }
 
 impl Client {
-    /// Makes a data directory with an embedded ledger and the contracts on it, or finishes one that was begun.
+    /// Makes a data directory for a ledger, puts the contracts there or finds them, or finishes what was begun.
     ///
-    /// In development mode the operator is the first development account; else an account `operator` is made, kept
-    /// under `password`.
+    /// What the contracts cost is paid by the first development account in development mode, else by an account
+    /// `operator` that is made and kept under `password`.
     ///
     /// # Errors
-    /// See [`ClientError`].
+    /// See [`ClientError`]. Repeated, it goes on where it stopped.
     pub async fn init(
         root: &Path,
         development: bool,
-        listen: SocketAddr,
+        ground: &Ground,
+        governance: &Governance,
         password: impl FnOnce() -> Result<Password, AccountError>,
     ) -> Result<Self, ClientError> {
+        if matches!(ground, Ground::Deploy { currencies, .. } if currencies.is_empty() && !development) {
+            return Err(ClientError::NoCurrency);
+        }
         let home = Home::init(root)?;
-        let marketplace = match home.read::<Marketplace>(MARKETPLACE)? {
-            Some(made) if made.development != development => {
-                return Err(ClientError::DevelopmentMode { made_with: made.development });
+        let listen = match ground {
+            Ground::Embedded(listen) => *listen,
+            _ => ANY_PORT,
+        };
+        let made = home.read::<Marketplace>(MARKETPLACE)?;
+        if let Some(made) = &made {
+            made.check(development, ground)?;
+            if home.path(DEPLOYMENT).exists() {
+                return Self::open(root, &Place::Own(listen)).await;
             }
-            Some(_) if home.path(DEPLOYMENT).exists() => {
-                return Self::open(root, &Place::Embedded(listen)).await;
+        }
+        // Whoever joins puts nothing there.
+        let kept = match ground {
+            Ground::Join { .. } => None,
+            _ if development => None,
+            _ => Some(crate::people::operator(&home, &password()?)?),
+        };
+        let marketplace = made.unwrap_or_else(|| Marketplace {
+            development,
+            ledger: match ground.rpc_url() {
+                Some(url) => Ledger::Rpc { url: url.to_owned() },
+                None => Ledger::Embedded {
+                    operator: kept.as_ref().map_or(DEVELOPMENT_ACCOUNTS[0], Account::address),
+                },
+            },
+            keyring_secret: B256::new(rand::random()),
+        });
+        let (chain, node) = connect(&home, &marketplace, &Place::Own(listen)).await?;
+        // Only now, so that an address at which nothing answers does not stay the directory's.
+        home.write(MARKETPLACE, &marketplace)?;
+        let deployment = match ground {
+            Ground::Join { deployment, .. } => joined(&chain, deployment).await?,
+            Ground::Embedded(_) | Ground::Deploy { .. } => {
+                let operator = match kept {
+                    Some(operator) => operator,
+                    None => chain.development_account(0).map_err(AccountError::from)?,
+                };
+                let parameters = parameters(operator.address(), development, ground, governance);
+                let journal = home.dir("journal")?;
+                let sender = chain.journaled_sender(operator, &journal).map_err(LedgerError::from)?;
+                deploy::suite(&sender, &parameters).await?
             }
-            found => found,
         };
-        let kept = if development { None } else { Some(crate::people::operator(&home, &password()?)?) };
-        let marketplace = match marketplace {
-            Some(made) => made,
-            None => {
-                let operator = kept.as_ref().map_or(DEVELOPMENT_ACCOUNTS[0], Account::address);
-                let made = Marketplace { development, operator, keyring_secret: B256::new(rand::random()) };
-                home.write(MARKETPLACE, &made)?;
-                made
-            }
-        };
-        let (chain, node) = connect(&home, &marketplace, &Place::Embedded(listen)).await?;
-        let operator = match kept {
-            Some(operator) => operator,
-            None => chain.development_account(0).map_err(AccountError::from)?,
-        };
-        let sender = chain.journaled_sender(operator, &home.dir("journal")?).map_err(LedgerError::from)?;
-        let parameters = Parameters {
-            governance_delay_s: GOVERNANCE_DELAY_S,
-            proposer: marketplace.operator,
-            arbiter: marketplace.operator,
-            treasury: marketplace.operator,
-            fee_bps: 0,
-            listed: Vec::new(),
-            test_usd: true,
-            salt: B256::ZERO,
-        };
-        deploy::suite(&sender, &parameters).await?.save(&home.path(DEPLOYMENT))?;
+        deployment.save(&home.path(DEPLOYMENT))?;
         Self::assemble(home, &marketplace, chain, node).await
     }
 
@@ -179,8 +283,10 @@ impl Client {
         let deployment = Deployment::load(&chain, &home.path(DEPLOYMENT)).await?;
         let deployment =
             deployment.ok_or_else(|| ClientError::Unfinished { path: home.root().to_owned() })?;
-        let token =
-            deployment.test_usd.ok_or_else(|| LedgerError::unexpected("a suite without a currency"))?.address;
+        let token = *deployment
+            .listed
+            .first()
+            .ok_or_else(|| LedgerError::unexpected("a suite without a currency"))?;
         let read = |error| ClientError::Call(LedgerError::Call(error));
         let symbol = chain.call(token, &TestUSD::symbolCall {}).await.map_err(read)?;
         let decimals = chain.call(token, &TestUSD::decimalsCall {}).await.map_err(read)?;
@@ -214,21 +320,80 @@ impl Client {
     }
 }
 
+/// What the contracts are made with.
+fn parameters(operator: Address, development: bool, ground: &Ground, governance: &Governance) -> Parameters {
+    let (listed, test_usd) = match ground {
+        Ground::Deploy { currencies, .. } => (currencies.clone(), development),
+        Ground::Embedded(_) | Ground::Join { .. } => (Vec::new(), true),
+    };
+    Parameters {
+        governance_delay_s: GOVERNANCE_DELAY_S,
+        proposer: governance.governor.unwrap_or(operator),
+        arbiter: governance.arbiter.unwrap_or(operator),
+        treasury: governance.treasury.unwrap_or(operator),
+        fee_bps: governance.fee_bps,
+        listed,
+        test_usd,
+        salt: B256::ZERO,
+    }
+}
+
+/// Somebody else's deployment, after a look at what lies there.
+async fn joined(chain: &Chain, path: &Path) -> Result<Deployment, ClientError> {
+    let deployment = Deployment::load(chain, path).await?;
+    let deployment = deployment.ok_or_else(|| ClientError::NoDeployment { path: path.to_owned() })?;
+    deployment.check_release(chain).await?;
+    Ok(deployment)
+}
+
+impl Marketplace {
+    /// Whether the directory may be made for this, having been made for that.
+    fn check(&self, development: bool, ground: &Ground) -> Result<(), ClientError> {
+        if self.development != development {
+            return Err(ClientError::DevelopmentMode { made_with: self.development });
+        }
+        let same = match (&self.ledger, ground.rpc_url()) {
+            (Ledger::Embedded { .. }, None) => true,
+            (Ledger::Rpc { url }, Some(asked)) => url == asked,
+            _ => false,
+        };
+        if same {
+            return Ok(());
+        }
+        let expected = ground
+            .rpc_url()
+            .map_or_else(|| "an embedded ledger".to_owned(), |url| format!("the ledger at {}", host_of(url)));
+        Err(ClientError::OtherLedger { expected, found: self.ledger.to_string() })
+    }
+}
+
+/// Of a URL what may be shown: the rest may hold the key of its user.
+fn host_of(url: &str) -> &str {
+    let after = url.split_once("://").map_or(url, |(_, after)| after);
+    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 async fn connect(
     home: &Home,
     marketplace: &Marketplace,
     place: &Place,
 ) -> Result<(Chain, Option<LocalLedger>), ClientError> {
-    let listen = match place {
-        Place::Rpc(url) => return Ok((Chain::connect(ChainConfig::public(url)).await?, None)),
-        Place::Embedded(listen) => *listen,
+    let development = marketplace.development;
+    let (listen, operator) = match (place, &marketplace.ledger) {
+        (Place::Own(listen), Ledger::Embedded { operator }) => (listen, operator),
+        (Place::Rpc(url), ledger) | (Place::Own(_), ledger @ Ledger::Rpc { url }) => {
+            // One writer makes the blocks of an embedded ledger and of a development node, when there is something in
+            // them: there is nothing to wait for.
+            let config = match ledger {
+                Ledger::Rpc { .. } if !development => ChainConfig::public(url),
+                _ => ChainConfig { development, ..ChainConfig::embedded(url) },
+            };
+            return Ok((Chain::connect(config).await?, None));
+        }
     };
-    let config = LedgerConfig {
-        genesis: genesis(marketplace),
-        development: marketplace.development,
-        listen,
-        ..Default::default()
-    };
+    let config =
+        LedgerConfig { genesis: genesis(*operator), development, listen: *listen, ..Default::default() };
     let (url, node) = match LocalLedger::open(home.path("ledger"), config).await {
         Ok(node) => {
             let rpc_url = node.rpc_url();
@@ -241,16 +406,33 @@ async fn connect(
         },
         Err(error) => return Err(error.into()),
     };
-    let config = ChainConfig { development: marketplace.development, ..ChainConfig::embedded(url) };
+    let config = ChainConfig { development, ..ChainConfig::embedded(url) };
     Ok((Chain::connect(config).await?, node))
 }
 
 /// The contracts that stock clients look for, and the operator with gas for everybody.
-fn genesis(marketplace: &Marketplace) -> Genesis {
+fn genesis(operator: Address) -> Genesis {
     let mut accounts: BTreeMap<_, _> = genesis_alloc()
         .into_iter()
         .map(|(address, code)| (address, GenesisAccount { nonce: 1, code, ..Default::default() }))
         .collect();
-    accounts.insert(marketplace.operator, GenesisAccount { balance: OPERATOR_WEI, ..Default::default() });
+    accounts.insert(operator, GenesisAccount { balance: OPERATOR_WEI, ..Default::default() });
     Genesis { accounts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_url_only_the_host_is_shown() {
+        for (url, host) in [
+            ("https://user:secret@node.example:8545/v2/key?token=x", "node.example:8545"),
+            ("http://127.0.0.1:8545", "127.0.0.1:8545"),
+            ("https://node.example?key=secret@x", "node.example"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(host_of(url), host);
+        }
+    }
 }

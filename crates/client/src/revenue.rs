@@ -221,19 +221,6 @@ impl Client {
         }
         Ok(collected)
     }
-
-    async fn check_funds(
-        &self,
-        account: Address,
-        currency: Address,
-        needed: Amount,
-    ) -> Result<(), LicenseError> {
-        let found = self.balance(account, currency).await?;
-        if found < needed {
-            return Err(LicenseError::InsufficientFunds { account, currency, needed, found });
-        }
-        Ok(())
-    }
 }
 
 /// `assets` and all that descend from them, latest registered first, so that a flow finds all that came from below.

@@ -59,7 +59,9 @@ pub enum DeployError {
         chain_id: u64,
     },
     /// What lies at a contract's address is something else.
-    #[error("expected {contract} at {address}, found {found}; deploy again with another salt")]
+    #[error(
+        "expected {contract} at {address}, found {found}; is this the right chain and the right release?"
+    )]
     OtherCode {
         /// Its name.
         contract: &'static str,
@@ -178,6 +180,8 @@ pub struct Deployment {
     pub eip3009_collector: Placed,
     /// The project's collector for deposits by allowance.
     pub transfer_collector: Placed,
+    /// The currencies that were listed from the start; the first is the one that prices are said in.
+    pub listed: Vec<Address>,
     /// The development currency, if there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub test_usd: Option<Placed>,
@@ -245,6 +249,28 @@ impl Deployment {
         }
         deployment.verify(chain).await?;
         Ok(Some(deployment))
+    }
+
+    /// Makes sure that the core contracts are those of this release, wherever the file came from. Not that they were
+    /// made with good parameters: whoever hands out a deployment is trusted with that.
+    ///
+    /// # Errors
+    /// [`DeployError::OtherCode`], or when the node does not answer.
+    pub async fn check_release(&self, chain: &Chain) -> Result<(), DeployError> {
+        let core = [
+            (Contract::Assets, self.assets),
+            (Contract::Shares, self.shares),
+            (Contract::Licences, self.licences),
+            (Contract::Royalties, self.royalties),
+            (Contract::TransferDepositCollector, self.transfer_collector),
+        ];
+        for (contract, at) in core {
+            if placed(chain, contract, at.address).await?.is_none() {
+                let (contract, address) = (contract.name(), at.address);
+                return Err(DeployError::OtherCode { contract, address, found: "no code" });
+            }
+        }
+        Ok(())
     }
 
     async fn verify(&self, chain: &Chain) -> Result<(), DeploymentError> {
@@ -342,7 +368,7 @@ pub async fn suite(sender: &Sender, parameters: &Parameters) -> Result<Deploymen
                 parameters.arbiter,
                 parameters.treasury,
                 U256::from(parameters.fee_bps),
-                listed,
+                listed.clone(),
             )
                 .abi_encode_params(),
         )
@@ -350,6 +376,7 @@ pub async fn suite(sender: &Sender, parameters: &Parameters) -> Result<Deploymen
         channels,
         eip3009_collector,
         transfer_collector,
+        listed,
         test_usd,
     })
 }

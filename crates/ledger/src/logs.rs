@@ -37,23 +37,34 @@ pub struct LogQuery {
     pub addresses: Vec<Address>,
     /// Of one of these kinds of event (`SolEvent::SIGNATURE_HASH`); empty for any.
     pub events: Vec<B256>,
+    /// With one of these as the first, the second, the third indexed parameter of the event; empty for any.
+    pub indexed: [Vec<B256>; 3],
 }
 
 impl LogQuery {
     /// All logs of some contracts.
     #[must_use]
     pub fn of(addresses: impl IntoIterator<Item = Address>) -> Self {
-        Self { addresses: addresses.into_iter().collect(), events: Vec::new() }
+        Self { addresses: addresses.into_iter().collect(), ..Self::default() }
     }
 
     fn filter(&self) -> Filter {
-        Filter::new().address(self.addresses.clone()).event_signature(self.events.clone())
+        let [first, second, third] = self.indexed.clone();
+        Filter::new()
+            .address(self.addresses.clone())
+            .event_signature(self.events.clone())
+            .topic1(first)
+            .topic2(second)
+            .topic3(third)
     }
 
     fn matches(&self, log: &Log) -> bool {
         let of = self.addresses.is_empty() || self.addresses.contains(&log.address());
         let is = self.events.is_empty() || log.topic0().is_some_and(|event| self.events.contains(event));
-        of && is
+        let has = self.indexed.iter().enumerate().all(|(at, wanted)| {
+            wanted.is_empty() || log.topics().get(at + 1).is_some_and(|found| wanted.contains(found))
+        });
+        of && is && has
     }
 }
 

@@ -62,7 +62,11 @@ async fn every_log_comes_once_and_in_order_whatever_the_node_bears() {
         sender.send(&mint(token, receiver, value)).await.expect("mints");
     }
     let expected: Vec<u64> = (0..60).collect();
-    let query = LogQuery { addresses: vec![token], events: vec![TestUSD::Transfer::SIGNATURE_HASH] };
+    let query = LogQuery {
+        addresses: vec![token],
+        events: vec![TestUSD::Transfer::SIGNATURE_HASH],
+        ..LogQuery::default()
+    };
     assert_eq!(catch_up(&mut chain.follow(query.clone(), 0)).await, expected);
 
     // Too little for all logs at once, enough for a few: pages shrink until they fit.

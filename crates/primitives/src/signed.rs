@@ -26,6 +26,17 @@ sol! {
         uint128 maxClaimableAmount;
     }
 
+    /// A payment that only its payee may collect, once, before `validBefore`, by whoever pays the gas (EIP-3009).
+    #[derive(Debug, PartialEq, Eq, Hash)]
+    struct ReceiveWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+
     /// A buyer's wish for the key of one version, answered only to `hpkePublicKey` and only by `gateway`.
     #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct KeyRequest {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use residual_primitives::{AssetId, AssetKind, B256, LicenceId, RevenueKind, TermsId};
+use residual_primitives::{Address, AssetId, AssetKind, B256, LicenceId, RevenueKind, TermsId};
 
 /// The marketplace for AI datasets and models in which use keeps paying.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ pub(crate) struct Global {
     /// A configuration file [default: `residual.toml` in the data directory, if it is there]
     #[arg(long, global = true, env = "RESIDUAL_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
-    /// JSON-RPC of the ledger to work on [default: the embedded ledger]
+    /// JSON-RPC of a node of the ledger [default: the one that the data directory was made for]
     #[arg(long, global = true, env = "RESIDUAL_RPC_URL")]
     pub(crate) rpc_url: Option<String>,
     /// The account that acts: a name in `residual account list`, or dev:0 to dev:9 in development mode
@@ -43,7 +43,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a data directory with an embedded ledger and the contracts on it
+    /// Make a data directory: with an embedded ledger, or for a chain behind --rpc-url
     Init(Init),
     /// Run a node: the embedded ledger, served as JSON-RPC on loopback, until interrupted
     Up(Up),
@@ -58,12 +58,18 @@ pub(crate) enum Command {
     Terms(Terms),
     /// Show an asset, terms or a licence
     Show(Show),
-    /// Buy or renew a licence
+    /// Buy or renew a licence, or sign for one without gas
     License(License),
     /// Fetch, verify and decrypt what a licence opens
     Get(Get),
     /// Pay an asset directly
     Pay(Pay),
+    /// Carry a payment that another signed to the ledger, and pay its gas
+    Relay {
+        /// What `--sign` printed; - for the standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Prepaid channels to an asset's inference till
     #[command(subcommand)]
     Channel(Channel),
@@ -94,9 +100,27 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// Fund the ten well-known development accounts, whose keys everybody has
+    /// Use the ten well-known development accounts, whose keys everybody has; on this machine only
     #[arg(long)]
     pub(crate) development: bool,
+    /// With --rpc-url: a currency of the marketplace, by its token's address; repeatable, prices are said in the first
+    #[arg(long = "currency", value_name = "TOKEN", conflicts_with = "deployment")]
+    pub(crate) currencies: Vec<Address>,
+    /// With --rpc-url: join the marketplace of this deployment file instead of making one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) deployment: Option<PathBuf>,
+    /// The protocol fee in basis points, at most 500
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=500), conflicts_with = "deployment")]
+    pub(crate) fee_bps: u16,
+    /// Who gets the protocol fee [default: the operator]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "deployment")]
+    pub(crate) treasury: Option<Address>,
+    /// Who may freeze an asset's revenue during a dispute [default: the operator]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "deployment")]
+    pub(crate) arbiter: Option<Address>,
+    /// Who may change the parameters, each after two days [default: the operator]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "deployment")]
+    pub(crate) governor: Option<Address>,
 }
 
 #[derive(Debug, Args)]
@@ -219,12 +243,25 @@ pub(crate) struct License {
     /// The most you agree to pay, in whole tokens [default: the price now]
     #[arg(long)]
     pub(crate) max_price: Option<String>,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     /// Renew this licence by --periods instead
-    #[arg(long, conflicts_with_all = ["asset", "terms", "recipient", "max_price"])]
+    #[arg(long, conflicts_with_all = ["asset", "terms", "recipient", "max_price", "sign"])]
     pub(crate) renew: Option<LicenceId>,
     /// How many periods to renew by
     #[arg(long, default_value_t = 1, requires = "renew")]
     pub(crate) periods: u32,
+}
+
+/// Signing instead of sending.
+#[derive(Debug, Args)]
+pub(crate) struct Signing {
+    /// Only sign, without gas: print what `residual relay` carries to the ledger (EIP-3009)
+    #[arg(long)]
+    pub(crate) sign: bool,
+    /// How long what was signed may be relayed, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "sign")]
+    pub(crate) valid_for: u64,
 }
 
 #[derive(Debug, Args)]
@@ -270,6 +307,8 @@ pub(crate) enum Channel {
         /// How long you wait to take money back, in seconds: 900 to 2592000
         #[arg(long, default_value_t = 86_400)]
         withdraw_delay_s: u64,
+        #[command(flatten)]
+        signing: Signing,
     },
     /// Prepay more
     TopUp {
@@ -277,6 +316,8 @@ pub(crate) enum Channel {
         channel: B256,
         /// How much, in whole tokens
         amount: String,
+        #[command(flatten)]
+        signing: Signing,
     },
     /// Take back what was never promised: first asks, then, after the delay, repeat it to receive
     Close {

@@ -5,10 +5,10 @@ mod asset;
 mod money;
 mod node;
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use clap::CommandFactory;
-use residual_client::{AccountError, Client, Password, Person, Place};
+use residual_client::{ANY_PORT, AccountError, Client, Password, Person, Place};
 
 use crate::{
     cli::{Cli, Command},
@@ -17,10 +17,6 @@ use crate::{
     failure::Failure,
     output::Output,
 };
-
-/// Any free loopback port, for a command that opens the embedded ledger for itself.
-pub(crate) const ANY_PORT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Carries out a command.
 pub(crate) async fn run(command: Command, settings: Settings, output: &mut Output) -> Result<(), Failure> {
@@ -34,7 +30,7 @@ pub(crate) async fn run(command: Command, settings: Settings, output: &mut Outpu
         Command::Demo(what) => return demo::run(&what, output).await,
         _ => {}
     }
-    let place = settings.rpc_url.clone().map_or(Place::Embedded(ANY_PORT), Place::Rpc);
+    let place = settings.rpc_url.clone().map_or(Place::Own(ANY_PORT), Place::Rpc);
     let client = Client::open(&settings.data_dir, &place).await?;
     let here = Here { client: &client, settings: &settings };
     let outcome = on_ledger(command, &here, output).await;
@@ -51,6 +47,7 @@ async fn on_ledger(command: Command, here: &Here<'_>, output: &mut Output) -> Re
         Command::License(what) => asset::license(here, what, output).await,
         Command::Get(what) => asset::get(here, what, output).await,
         Command::Shares(what) => asset::shares(here, what, output).await,
+        Command::Relay { file } => money::relay(here, &file, output).await,
         Command::Pay(what) => money::pay(here, what, output).await,
         Command::Channel(what) => money::channel(here, what, output).await,
         Command::Redeem(what) => money::redeem(here, what.asset, output).await,

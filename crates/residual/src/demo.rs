@@ -11,14 +11,14 @@ use residual_classifier::{
     FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
 };
 use residual_client::{
-    AccountError, AuditError, ChannelError, Charge, Client, ClientError, Existing, GetError, LedgerError,
-    LicenseError, Profile, Publication, PublishError, PublishedAsset, TransferError,
+    ANY_PORT, AccountError, AuditError, ChannelError, Charge, Client, ClientError, Existing, GetError,
+    Governance, Ground, LedgerError, LicenseError, Profile, Publication, PublishError, PublishedAsset,
+    RelayError, TransferError,
 };
 use residual_primitives::{Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
 
 use crate::{
     cli::Demo,
-    commands::ANY_PORT,
     failure::Failure,
     output::Output,
     terms_file::{self, TermsFileError},
@@ -30,6 +30,9 @@ const PREDICTIONS: u32 = 1_000;
 
 /// How many of them lie between two redemptions.
 const REDEEM_EVERY: u32 = 250;
+
+/// How long a signed purchase of the demo may be relayed, in seconds.
+const SIGNED_FOR_S: u64 = 600;
 
 /// How long the payer of the demo waits to take money back: the shortest there is.
 const WITHDRAW_DELAY_S: u64 = 900;
@@ -67,6 +70,8 @@ pub(crate) enum DemoError {
     Publish(#[from] PublishError),
     #[error(transparent)]
     License(#[from] LicenseError),
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     #[error(transparent)]
     Get(#[from] GetError),
     #[error(transparent)]
@@ -114,7 +119,8 @@ struct Story<'a> {
 pub(crate) async fn run(what: &Demo, output: &mut Output) -> Result<(), Failure> {
     let started = Instant::now();
     let directory = tempfile::tempdir()?;
-    let client = Client::init(&directory.path().join("data"), true, ANY_PORT, || {
+    let ground = Ground::Embedded(ANY_PORT);
+    let client = Client::init(&directory.path().join("data"), true, &ground, &Governance::default(), || {
         unreachable!("development mode asks for none")
     })
     .await?;
@@ -225,6 +231,26 @@ impl Story<'_> {
         Ok(bought.licence)
     }
 
+    /// Buys without gas: the buyer signs, the operator carries it to the ledger.
+    async fn license_signed(
+        &mut self,
+        buyer: Who,
+        asset: &PublishedAsset,
+        offer: usize,
+    ) -> Result<LicenceId, DemoError> {
+        let account = self.cast.account(buyer);
+        let (asset, terms) = (asset.asset, asset.terms[offer]);
+        let signed =
+            self.client.sign_purchase(account, asset, terms, account.address(), None, SIGNED_FOR_S).await?;
+        let relayed = self.client.relay(self.cast.account(Who::Operator), &signed).await?;
+        let licence = relayed.licence.expect("a signed purchase brings a licence");
+        let (name, price) = (self.cast.asset(asset).to_owned(), self.client.currency().show(relayed.amount));
+        let ends = self.client.licence_row(licence).await?.expires_at_s;
+        let term = if ends.is_some() { "for 30 days" } else { "for ever" };
+        self.say(&format!("   {buyer} licenses {name} for {price}, {term}, signed without gas"))?;
+        Ok(licence)
+    }
+
     /// Fetches what a licence opens and verifies every chunk of it.
     async fn get(&mut self, holder: Who, licence: LicenceId) -> Result<std::path::PathBuf, DemoError> {
         let account = self.cast.account(holder).clone();
@@ -245,7 +271,7 @@ impl Story<'_> {
     async fn derive(&mut self, assets: &Assets, held_out: &[Sample]) -> Result<Models, DemoError> {
         self.say("2. license")?;
         let research = self.license(Who::Gus, assets.photos.asset, assets.photos.terms[0]).await?;
-        let subscription = self.license(Who::Hal, assets.photos.asset, assets.photos.terms[1]).await?;
+        let subscription = self.license_signed(Who::Hal, &assets.photos, 1).await?;
         let digits_a = self.license(Who::Fay, assets.digits_a.asset, assets.digits_a.terms[1]).await?;
         let digits_b = self.license(Who::Gus, assets.digits_b.asset, assets.digits_b.terms[0]).await?;
 

@@ -4,7 +4,7 @@ use std::io;
 
 use residual_client::{
     AccountError, AuditError, ChannelError, ClientError, GetError, HomeError, LedgerError, LicenseError,
-    PublishError, TransferError,
+    PublishError, RelayError, TransferError,
 };
 use residual_primitives::{AmountError, RateError};
 
@@ -33,6 +33,16 @@ pub(crate) enum Failure {
         "expected a private key as 0x and 64 hexadecimal digits on the standard input, found something else"
     )]
     NoKey,
+    #[error(
+        "expected --rpc-url with --currency or --deployment, found none: an embedded ledger has its own currency"
+    )]
+    NoRpcUrl,
+    #[error(
+        "`residual up` serves an embedded ledger, and --rpc-url names another: leave it out, or leave `up` out"
+    )]
+    NothingToServe,
+    #[error("signed payment {file}: {reason}; expected what `--sign` printed")]
+    Signed { file: String, reason: String },
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
@@ -45,6 +55,8 @@ pub(crate) enum Failure {
     Get(#[from] GetError),
     #[error(transparent)]
     Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
     #[error(transparent)]
@@ -77,6 +89,9 @@ impl Failure {
             | Self::Holder { .. }
             | Self::NoAccount
             | Self::NoId { .. }
+            | Self::NoRpcUrl
+            | Self::NothingToServe
+            | Self::Signed { .. }
             | Self::NoKey => USAGE,
             Self::Client(error) => client(error),
             Self::Account(error) => account(error),
@@ -84,6 +99,11 @@ impl Failure {
             Self::License(error) => license(error),
             Self::Get(error) => get(error),
             Self::Channel(error) => channel(error),
+            Self::Relay(error) => match error {
+                RelayError::OtherChain { .. } | RelayError::Expired { .. } => REFUSED,
+                RelayError::Home(error) => home(error),
+                RelayError::Ledger(error) => ledger(error),
+            },
             Self::Transfer(error) => match error {
                 TransferError::Nothing => USAGE,
                 TransferError::TooFew { .. } => REFUSED,
@@ -111,7 +131,10 @@ fn client(error: &ClientError) -> u8 {
     match error {
         ClientError::Home(error) => home(error),
         ClientError::Account(error) => account(error),
-        ClientError::DevelopmentMode { .. } => USAGE,
+        ClientError::DevelopmentMode { .. }
+        | ClientError::OtherLedger { .. }
+        | ClientError::NoCurrency
+        | ClientError::NoDeployment { .. } => USAGE,
         ClientError::Unfinished { .. } | ClientError::InUse { .. } | ClientError::Ledger(_) => HOME,
         ClientError::Connect(_) | ClientError::Deploy(_) | ClientError::Deployment(_) => LEDGER,
         ClientError::Call(error) => ledger(error),
@@ -152,6 +175,8 @@ fn license(error: &LicenseError) -> u8 {
         LicenseError::UnknownTerms { .. } | LicenseError::NotOffered { .. } => NOT_THERE,
         LicenseError::PriceAboveMax { .. }
         | LicenseError::InsufficientFunds { .. }
+        | LicenseError::NoAuthorizations { .. }
+        | LicenseError::NothingToSign
         | LicenseError::NotRenewable { .. } => REFUSED,
         LicenseError::Home(error) => home(error),
         LicenseError::Ledger(error) => ledger(error),

@@ -27,7 +27,7 @@ impl Output {
     /// A line of the story; for people only.
     pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
         self.clear();
-        if self.json { Ok(()) } else { writeln!(io::stdout(), "{line}") }
+        if self.json { Ok(()) } else { writeln!(io::stdout(), "{}", harmless(line)) }
     }
 
     /// How far a long work is; drawn over itself on a terminal, silent elsewhere.
@@ -50,7 +50,7 @@ impl Output {
                 serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() })
             );
         } else {
-            eprintln!("residual: {failure}");
+            eprintln!("residual: {}", harmless(&failure.to_string()));
         }
     }
 
@@ -58,6 +58,13 @@ impl Output {
         if self.drawn.take().is_some() {
             let _ = write!(io::stderr(), "\r\x1b[2K");
         }
+    }
+
+    /// A result that is made for machines whoever asked: indented for people, since they pass it on.
+    pub(crate) fn document<T: Serialize>(&mut self, result: &T) -> io::Result<()> {
+        self.result(result, |result| {
+            serde_json::to_string_pretty(result).expect("results have string keys only")
+        })
     }
 
     /// The result: its JSON, or `text` for people.
@@ -73,10 +80,19 @@ impl Output {
             writeln!(out)
         } else {
             let text = text(result);
-            let text = text.trim_end();
+            let text = harmless(text.trim_end());
             if text.is_empty() { Ok(()) } else { writeln!(out, "{text}") }
         }
     }
+}
+
+/// Text without what would steer a terminal: names and descriptions come from strangers.
+fn harmless(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A table in plain text: columns as wide as their widest cell, numbers to the right.

@@ -188,6 +188,14 @@ pub(super) async fn license(here: &Here<'_>, what: License, output: &mut Output)
             };
             let max_price =
                 what.max_price.map(|text| Amount::parse_tokens(&text, currency.decimals)).transpose()?;
+            if what.signing.sign {
+                let valid_for_s = what.signing.valid_for;
+                let signed = here
+                    .client
+                    .sign_purchase(&buyer, asset, terms, recipient, max_price, valid_for_s)
+                    .await?;
+                return Ok(output.document(&signed)?);
+            }
             here.client.license(&buyer, asset, terms, recipient, max_price).await?
         }
         _ => unreachable!("the grammar asks for an asset and terms, or a licence to renew"),

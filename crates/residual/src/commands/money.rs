@@ -1,6 +1,8 @@
-//! `pay`, `channel`, `redeem`, `sweep`, `flow`, `claim`, `collect`, `audit`.
+//! `pay`, `channel`, `relay`, `redeem`, `sweep`, `flow`, `claim`, `collect`, `audit`.
 
-use residual_client::{ClaimRow, Closing};
+use std::{fs::File, io::Read, path::Path};
+
+use residual_client::{ClaimRow, Closing, Signed};
 use residual_primitives::{Amount, AssetId};
 use serde_json::json;
 
@@ -13,6 +15,9 @@ use crate::{
 
 /// What a gateway on this machine lets stand unclaimed, in whole tokens.
 const UNCLAIMED_CAP: &str = "1000000";
+
+/// The longest signed payment that is read: a contract wallet's signature is the long part of it.
+const SIGNED_BYTES_MAX: u64 = 64 << 10;
 
 impl Here<'_> {
     fn tokens(&self, text: &str) -> Result<Amount, Failure> {
@@ -41,16 +46,25 @@ pub(super) async fn pay(here: &Here<'_>, what: Pay, output: &mut Output) -> Resu
 
 pub(super) async fn channel(here: &Here<'_>, what: Channel, output: &mut Output) -> Result<(), Failure> {
     let rows = match what {
-        Channel::Open { asset, amount, gateway, withdraw_delay_s } => {
+        Channel::Open { asset, amount, gateway, withdraw_delay_s, signing } => {
             let (payer, gateway) = (here.account()?, here.client.address_of(&gateway)?);
-            vec![
-                here.client
-                    .open_channel(&payer, asset, gateway, here.tokens(&amount)?, withdraw_delay_s)
-                    .await?,
-            ]
+            let amount = here.tokens(&amount)?;
+            if signing.sign {
+                let signed = here
+                    .client
+                    .sign_open_channel(&payer, asset, gateway, amount, withdraw_delay_s, signing.valid_for)
+                    .await?;
+                return Ok(output.document(&signed)?);
+            }
+            vec![here.client.open_channel(&payer, asset, gateway, amount, withdraw_delay_s).await?]
         }
-        Channel::TopUp { channel, amount } => {
-            vec![here.client.top_up(&here.account()?, channel, here.tokens(&amount)?).await?]
+        Channel::TopUp { channel, amount, signing } => {
+            let (payer, amount) = (here.account()?, here.tokens(&amount)?);
+            if signing.sign {
+                let signed = here.client.sign_top_up(&payer, channel, amount, signing.valid_for).await?;
+                return Ok(output.document(&signed)?);
+            }
+            vec![here.client.top_up(&payer, channel, amount).await?]
         }
         Channel::Close { channel } => {
             let closing = here.client.close_channel(&here.account()?, channel).await?;
@@ -74,6 +88,33 @@ pub(super) async fn channel(here: &Here<'_>, what: Channel, output: &mut Output)
         table.render()
     })?;
     Ok(())
+}
+
+pub(super) async fn relay(here: &Here<'_>, file: &Path, output: &mut Output) -> Result<(), Failure> {
+    let sender = here.account()?;
+    let relayed = here.client.relay(&sender, &read_signed(file)?).await?;
+    output.result(&relayed, |relayed| {
+        let what = match (relayed.licence, relayed.channel) {
+            (Some(licence), _) => format!("licence {licence}"),
+            (None, Some(channel)) => format!("channel {channel}"),
+            (None, None) => format!("transaction {}", relayed.transaction),
+        };
+        format!("{what}\npaid    {}", here.show(relayed.amount))
+    })?;
+    Ok(())
+}
+
+/// What `--sign` printed, from a file or, for `-`, the standard input.
+fn read_signed(file: &Path) -> Result<Signed, Failure> {
+    let malformed = |reason: String| Failure::Signed { file: file.display().to_string(), reason };
+    let mut text = String::new();
+    let input: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(file).map_err(|error| malformed(error.to_string()))?)
+    };
+    input.take(SIGNED_BYTES_MAX).read_to_string(&mut text).map_err(|error| malformed(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))
 }
 
 pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {

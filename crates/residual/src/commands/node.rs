@@ -1,39 +1,67 @@
 //! `init` and `up`.
 
-use residual_client::Client;
+use residual_client::{ANY_PORT, Client, Governance, Ground};
 use serde_json::json;
 
 use crate::{
     cli::{Init, Up},
-    commands::{ANY_PORT, password},
+    commands::password,
     config::Settings,
     failure::Failure,
     output::Output,
 };
 
 pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) -> Result<(), Failure> {
-    let client = Client::init(&settings.data_dir, what.development, ANY_PORT, || password(settings)).await?;
+    let ground = match (&settings.rpc_url, &what.deployment) {
+        (Some(url), Some(file)) => Ground::Join { rpc_url: url.clone(), deployment: file.clone() },
+        (Some(url), None) => Ground::Deploy { rpc_url: url.clone(), currencies: what.currencies.clone() },
+        (None, None) if what.currencies.is_empty() => Ground::Embedded(ANY_PORT),
+        (None, _) => return Err(Failure::NoRpcUrl),
+    };
+    let governance = Governance {
+        fee_bps: what.fee_bps,
+        treasury: what.treasury,
+        arbiter: what.arbiter,
+        governor: what.governor,
+    };
+    let client =
+        Client::init(&settings.data_dir, what.development, &ground, &governance, || password(settings))
+            .await?;
+    let root = client.home().root().to_owned();
+    let chain = client.chain().id();
     let made = json!({
-        "data_dir": client.home().root(),
-        "chain_id": client.chain().id(),
+        "data_dir": root,
+        "chain_id": chain,
         "currency": client.currency().token,
         "assets": client.suite().assets,
         "licences": client.suite().licences,
         "royalties": client.suite().royalties,
         "shares": client.suite().shares,
+        "deployment": client.home().path("deployment.json"),
     });
-    let root = client.home().root().display().to_string();
-    let chain = client.chain().id();
     client.close().await;
     output.result(&made, |_| {
-        format!("made {root}: an embedded ledger, chain {chain}, with the contracts on it")
+        let root = root.display();
+        match ground {
+            Ground::Embedded(_) => format!("made {root}: an embedded ledger, chain {chain}, with the contracts on it"),
+            Ground::Join { .. } => format!("made {root} for the marketplace on chain {chain}"),
+            Ground::Deploy { .. } => format!(
+                "made {root}: the contracts are on chain {chain}; others join with --deployment {root}/deployment.json"
+            ),
+        }
     })?;
     Ok(())
 }
 
 pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> Result<(), Failure> {
-    let client =
-        Client::init(&settings.data_dir, what.development, what.listen, || password(settings)).await?;
+    if settings.rpc_url.is_some() {
+        return Err(Failure::NothingToServe);
+    }
+    let ground = Ground::Embedded(what.listen);
+    let client = Client::init(&settings.data_dir, what.development, &ground, &Governance::default(), || {
+        password(settings)
+    })
+    .await?;
     let Some((rpc_url, ws_url)) = client.serves() else {
         let place = client.home().root().display().to_string();
         output.say(&format!("{place} has a running node already"))?;
