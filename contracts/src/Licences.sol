@@ -263,8 +263,9 @@ contract Licences is ILicences, PackedERC721 {
     function opensVersion(uint256 licenceId, uint256 version) external view returns (bool) {
         uint256 word = _words[licenceId];
         if (word == 0 || !_isLive(word)) return false;
-        if (!_terms[uint64(licenceId >> NUMBER_SHIFT)].allVersions()) return version == uint16(word >> VERSION_SHIFT);
-        return version != 0 && version <= ASSETS.versionCount(licenceId >> ASSET_SHIFT);
+        bool all = _terms[uint64(licenceId >> NUMBER_SHIFT)].allVersions();
+        uint256 last = all ? ASSETS.versionCount(licenceId >> ASSET_SHIFT) : uint16(word >> VERSION_SHIFT);
+        return version != 0 && version <= last;
     }
 
     /// ERC-5643 has no word for "never"; the highest number is the one that no comparison reads as past.

@@ -31,6 +31,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
 
     uint256 private constant MAX_FEE_BPS = 500;
     uint256 private constant MAX_OPERATOR_BPS = 5000;
+    /// That are ever listed, and so in an asset's set.
     uint256 private constant MAX_TOKENS = 4;
     uint256 private constant FREEZE_SECONDS = 90 days;
 
@@ -58,6 +59,8 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
     address public treasury;
     uint16 private _feeBps;
     address public arbiter;
+    /// How many tokens were ever listed.
+    uint8 private _tokensListed;
 
     mapping(address token => TokenState) private _tokens;
     mapping(uint256 assetId => AssetState) private _assets;
@@ -519,9 +522,7 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
         uint256 word = account.own[pair];
         if (word & Revenue.OPEN_FLAG == 0) {
             if (!ASSETS.exists(assetId)) revert UnknownAsset(assetId);
-            if (!_join(assetId, token, account, pair == 0 ? 0 : Revenue.SECOND_OWN_FLAG)) {
-                revert TooManyTokens(assetId, token);
-            }
+            _join(assetId, token, account, pair == 0 ? 0 : Revenue.SECOND_OWN_FLAG);
             (uint256[4] memory rates,) = ASSETS.rateSums(assetId);
             // Read anew: joining may have set a flag.
             word = account.own[pair].opened(rates[2 * pair], rates[2 * pair + 1]);
@@ -559,44 +560,43 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
             uint256[2] storage inherited = accounts[parentId].inherited;
             uint256 word = inherited[pair];
             if (word & Revenue.OPEN_FLAG == 0) word = _openInherited(parentId, token, pair);
-            if (word & Revenue.OPEN_FLAG != 0 && word.total(lane) <= Revenue.MAX_TOTAL - due) {
+            uint256 total;
+            unchecked {
+                // What is due is below the child's own and inherited total together, so the sum has at most 114 bits.
+                total = word.total(lane) + due;
+            }
+            if (total <= Revenue.MAX_TOTAL) {
                 inherited[pair] = word.add(lane, due);
             } else {
-                // Too full, or closed for want of a place among the parent's tokens: one parent that cannot take its
-                // part must not hold up the others.
+                // One parent that is full must not hold up the others.
                 _diverted[parentId][token] += due;
                 emit Diverted(parentId, token, childId, Kind(kind), due);
             }
         }
     }
 
-    /// @return word with its rates, which the caller writes; closed if the asset has no place for the token
+    /// @return word with its rates, which the caller writes
     function _openInherited(uint256 assetId, address token, uint256 pair) private returns (uint256 word) {
         Revenue.Account storage account = _accounts[token][assetId];
-        if (!_join(assetId, token, account, Revenue.INHERITED_FLAG)) return 0;
+        _join(assetId, token, account, Revenue.INHERITED_FLAG);
         if (pair == 0) account.inherited[1] |= Revenue.FIRST_INHERITED_FLAG;
         (, uint256[4] memory rates) = ASSETS.rateSums(assetId);
         return account.inherited[pair].opened(rates[2 * pair], rates[2 * pair + 1]);
     }
 
-    /// Puts a token into the asset's set, if it is not there yet, and sets a flag of the first own word.
-    /// @return whether it is there now
-    function _join(uint256 assetId, address token, Revenue.Account storage account, uint256 flag)
-        private
-        returns (bool)
-    {
-        for (uint256 i = 0; i < MAX_TOKENS; ++i) {
+    /// Puts a token into the asset's set, if it is not there yet, and sets a flag of the first own word. There is a
+    /// place for it: only tokens that were listed come here, and no more of them ever are than the set has places.
+    function _join(uint256 assetId, address token, Revenue.Account storage account, uint256 flag) private {
+        for (uint256 i = 0;; ++i) {
             address other = _tokensOf[assetId][i];
-            if (other != token) {
-                if (other != address(0)) continue;
-                _tokensOf[assetId][i] = token;
-                // A freeze reaches tokens that the asset first earns in while it lasts; the base is rightly zero.
-                if (isFrozen(assetId)) flag |= Revenue.EXTRAS_FLAG;
-            }
-            if (flag != 0) account.own[0] |= flag;
-            return true;
+            if (other == token) break;
+            if (other != address(0)) continue;
+            _tokensOf[assetId][i] = token;
+            // A freeze reaches tokens that the asset first earns in while it lasts; the base is rightly zero.
+            if (isFrozen(assetId)) flag |= Revenue.EXTRAS_FLAG;
+            break;
         }
-        return false;
+        if (flag != 0) account.own[0] |= flag;
     }
 
     /// What the shares were owed since the beginning, less what a freeze holds now and what rulings took. It never
@@ -724,8 +724,16 @@ contract Royalties is IRoyalties, ReentrancyGuardTransient, Multicall {
 
     function _setListing(address token, bool listed) private {
         if (token == address(0)) revert AddressZero();
-        _tokens[token].listing =
-            listed ? Listing.Listed : _tokens[token].listing == Listing.Never ? Listing.Never : Listing.Delisted;
+        TokenState storage state = _tokens[token];
+        if (listed) {
+            if (state.listing == Listing.Never) {
+                if (_tokensListed == MAX_TOKENS) revert TooManyTokensListed(token);
+                _tokensListed += 1;
+            }
+            state.listing = Listing.Listed;
+        } else if (state.listing == Listing.Listed) {
+            state.listing = Listing.Delisted;
+        }
         emit ListingSet(token, listed);
     }
 }

@@ -7,8 +7,15 @@ import {IERC4906} from "@openzeppelin/contracts/interfaces/IERC4906.sol";
 /// Registration, versions, lineage and control of assets.
 ///
 /// An asset is an ERC-721 token. Its holder, or an account the holder approved, is the *controller*: it publishes
-/// versions here, makes offers in `Licences` and grants operators in `Royalties`. Control brings no money: revenue
-/// belongs to the shares.
+/// versions here, makes offers in `Licences` and grants operators in `Royalties`. Control alone brings no money:
+/// revenue belongs to the shares. But a controller can grant an operator, itself if it likes, up to half of the shares'
+/// part of what comes through that operator's tills, and can advertise those tills; and it sets the prices. So far, who
+/// holds shares without control trusts the controller, and sees every grant in an event and in the ERC-5646
+/// fingerprint. What parents are owed is out of its reach (PAY-9).
+///
+/// The receiver that `royaltyInfo` (ERC-2981) names, here, in `Shares` and in `Licences`, is the asset's resale till.
+/// It takes listed ERC-20 tokens only. Ether sent there is locked for ever: a marketplace that settles in ether pays
+/// the royalty in wrapped ether, where that is listed, or does not pay it.
 ///
 /// Everything but control and the list of versions is fixed at registration: nobody can change an edge (PAY-3), and an
 /// edge points only to an asset that was there before (LIN-1).

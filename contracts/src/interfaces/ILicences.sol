@@ -21,7 +21,8 @@ interface ILicences is IERC721, IERC2981, IERC5643 {
     }
 
     /// @param rights bits: ACCESS 1, TRAIN 2, INFER 4, DERIVE 8, REDISTRIBUTE 16, COMMERCIAL 32; at least one
-    /// @param allVersions whether a licence opens every version until it expires, or only the one current when bought
+    /// @param allVersions whether a licence opens every version until it expires, or only those published before it was
+    ///        bought
     /// @param renewable whether a licence can be prolonged at the price of these terms
     /// @param transferable whether a licence can change hands
     /// @param currency the ERC-20 of all prices; zero only if every price is zero
@@ -80,7 +81,8 @@ interface ILicences is IERC721, IERC2981, IERC5643 {
     /// @param termsId what it was bought under
     /// @param expiresAt the first second at which it is no longer valid; zero: never
     /// @param derivationsUsed how many works it has served
-    /// @param version the version that was current when it was bought
+    /// @param version the version that was current when it was bought; it opens none after that, unless its terms grant
+    ///        all
     struct Licence {
         address holder;
         uint256 assetId;
@@ -225,6 +227,8 @@ interface ILicences is IERC721, IERC2981, IERC5643 {
     /// Whether the licence exists, has not expired, and grants all of these rights.
     function grantsRights(uint256 licenceId, uint8 rights) external view returns (bool);
 
-    /// Whether the licence exists, has not expired, and opens this version of its asset.
+    /// Whether the licence exists, has not expired, and opens this version of its asset: under terms of all versions
+    /// every one that is published, else the one current at the purchase and all before it. So a version published in
+    /// front of a purchase takes nothing from the buyer.
     function opensVersion(uint256 licenceId, uint256 version) external view returns (bool);
 }

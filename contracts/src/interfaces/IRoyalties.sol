@@ -24,7 +24,8 @@ interface IRoyalties {
     }
 
     /// Never: cannot be credited or swept. Listed: can, and can be a currency of new offers. Delisted: as listed, but
-    /// for new offers.
+    /// for new offers. At most four tokens leave the first state, ever, so that an asset's set of tokens never runs out
+    /// of places: else dust of others could close it to the money that it lives on.
     enum Listing {
         Never,
         Listed,
@@ -55,8 +56,8 @@ interface IRoyalties {
     /// @param amounts for each carried kind, ascending, one amount for each edge, ascending by parent
     event Flowed(uint256 indexed childId, address indexed token, uint256 kinds, uint256[] amounts);
 
-    /// A part of the {Flowed} that follows could not be credited to the parent, which is full: it has four other
-    /// tokens, or its total would pass 112 bits. It is held for the arbiter to name its way.
+    /// A part of the {Flowed} that follows could not be credited to the parent, whose total would pass 112 bits. It is
+    /// held for the arbiter to name its way.
     event Diverted(uint256 indexed parentId, address indexed token, uint256 indexed childId, Kind kind, uint256 amount);
     /// The arbiter named the account to which the diverted part belongs.
     event DivertedReleased(uint256 indexed parentId, address indexed token, address indexed to, uint256 amount);
@@ -92,8 +93,6 @@ interface IRoyalties {
     error UnknownAsset(uint256 assetId);
     /// Expected a token that is or was listed.
     error TokenNeverListed(address token);
-    /// The asset earned in four other tokens before and takes no fifth.
-    error TooManyTokens(uint256 assetId, address token);
     /// The asset's total of this kind and token would pass 112 bits.
     error RevenueAboveLimit(uint256 assetId, address token, uint256 total);
     /// The token said yes and moved nothing.
@@ -116,6 +115,8 @@ interface IRoyalties {
     error OnlyLicences(address caller);
     /// Expected at most 500.
     error FeeAboveLimit(uint256 feeBps);
+    /// Four tokens were listed before, and a fifth never is; those four can be listed again.
+    error TooManyTokensListed(address token);
     error AddressZero();
 
     /// Pays an asset with the caller's tokens, which must be approved to this contract. What arrives is credited as own
@@ -151,7 +152,7 @@ interface IRoyalties {
     function collectFees(address token) external returns (uint256 amount);
 
     /// Promises an operator a part of the shares' part of what comes through its till of that kind, from the next
-    /// sweep on. Only the controller.
+    /// sweep on. Only the controller, who may name itself: see {IAssets} for what that means to holders of shares.
     /// @param operatorBps at most 5,000 and at most what the shares keep of own revenue of that kind
     function grant(uint256 assetId, Kind kind, address operator, uint16 operatorBps) external;
 
@@ -160,6 +161,10 @@ interface IRoyalties {
 
     /// Holds apart the shares' part of all revenue credited from now on, until a ruling or for 90 days. Only the
     /// arbiter. Parents' and operators' parts go on.
+    ///
+    /// But for {releaseDiverted} that is the arbiter's whole power over revenue, and it is a large one: all that the
+    /// shares earn while an asset is frozen goes where {rule} says, and nothing here bounds how often the arbiter
+    /// freezes. What was credited before a freeze is out of its reach.
     function freeze(uint256 assetId) external;
 
     /// Ends a freeze. Only the arbiter.
@@ -169,11 +174,14 @@ interface IRoyalties {
     /// Gives what could not be credited to a parent to an account, which takes it with {claimAward}. Only the arbiter.
     function releaseDiverted(uint256 parentId, address token, address to) external returns (uint256 amount);
 
-    /// Only the governor, and none of these reaches money that was credited before.
+    /// Only the governor, as for all of these. None reaches what was credited to an asset before.
     /// @param feeBps at most 500
     function setFee(uint16 feeBps) external;
+    /// Also redirects the fees that have accrued and were not collected: {collectFees} first leaves them where they
+    /// were going.
     function setTreasury(address treasury) external;
     function setArbiter(address arbiter) external;
+    /// Reverts for a fifth token. Taking a token off the list that never was on it changes nothing.
     function setListing(address token, bool listed) external;
 
     /// Pulls and credits the price of a licence. Only `Licences`.

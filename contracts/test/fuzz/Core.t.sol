@@ -11,6 +11,10 @@ contract CoreFuzzTest is CoreFixture {
     using Edges for Edges.List;
 
     IRoyalties.Kind private constant INFERENCE = IRoyalties.Kind.Inference;
+    /// What the operator of a family's last work is granted of what comes through its till.
+    uint16 private constant OPERATOR_BPS = 1234;
+    /// A bit for each of a family's tills.
+    uint256 private constant ALL_TILLS = 63;
 
     /// PAY-2: each reach of an edge is below exact arithmetic by less than a unit, and what is left over is under one
     /// unit for each of these parts and one for each of the shares' two; it is never paid.
@@ -44,23 +48,31 @@ contract CoreFuzzTest is CoreFixture {
     }
 
     /// PAY-4: any interleaving of payments, sweeps, flows and claims ends in the same totals and credits.
-    function testFuzz_PAY_4_order_does_not_matter(uint64[8] memory amounts, uint256 order) external {
+    function testFuzz_PAY_4_order_does_not_matter(uint64[12] memory amounts, uint256 ways, uint256 order) external {
         (uint256[3] memory left, address[3] memory owners) = _family();
         (uint256[3] memory right,) = _family();
-        for (uint256 i = 0; i < 8; ++i) {
+        uint256[3] memory claimed;
+        uint256 claimedByOperator;
+        for (uint256 i = 0; i < 12; ++i) {
             uint256 amount = bound(amounts[i], 1, type(uint64).max);
-            // One family does nothing but receive; in the other everything happens in between.
-            _receive(left[i % 3], i, amount);
-            _receive(right[i % 3], i, amount);
-            uint256 step = order >> 8 * i;
-            if (step & 1 != 0) royalties.flow(right[2], address(token), step >> 1 & 15 | 1);
-            if (step & 32 != 0) royalties.flow(right[1], address(token), step >> 2 & 15 | 4);
-            if (step & 64 != 0) claim(right[step % 3], owners[step % 3]);
+            // One family does nothing but receive, and empties each till at once; in the other what lies in the tills
+            // waits, and everything happens in between.
+            _receive(left, ways >> 16 * i, amount);
+            _sweep(left, ALL_TILLS);
+            _receive(right, ways >> 16 * i, amount);
+            uint256 step = order >> 16 * i;
+            _sweep(right, step & ALL_TILLS);
+            if (step & 1 << 6 != 0) royalties.flow(right[2], address(token), step >> 7 & 15 | 1);
+            if (step & 1 << 11 != 0) royalties.flow(right[1], address(token), step >> 7 & 15 | 4);
+            if (step & 1 << 12 != 0) claimed[step % 3] += claim(right[step % 3], owners[step % 3]);
+            if (step & 1 << 13 != 0) claimedByOperator += _claimAsOperator(right[2]);
         }
+        _sweep(right, ALL_TILLS);
         flow(left[2]);
         flow(left[1]);
         flow(right[2]);
         flow(right[1]);
+        assertEq(claimedByOperator + _claimAsOperator(right[2]), _claimAsOperator(left[2]));
         for (uint256 i = 0; i < 3; ++i) {
             (uint256[4] memory own, uint256[4] memory inherited) = royalties.revenue(left[i], address(token));
             (uint256[4] memory ownToo, uint256[4] memory inheritedToo) = royalties.revenue(right[i], address(token));
@@ -71,7 +83,8 @@ contract CoreFuzzTest is CoreFixture {
             uint256 before = token.balanceOf(owners[i]);
             uint256 atOnce = claim(left[i], owners[i]);
             assertEq(token.balanceOf(owners[i]) - before, atOnce);
-            claim(right[i], owners[i]);
+            claimed[i] += claim(right[i], owners[i]);
+            assertEq(claimed[i], atOnce);
             assertEq(royalties.sharesOwed(left[i], address(token)), royalties.sharesOwed(right[i], address(token)));
             assertEq(atOnce, royalties.sharesOwed(right[i], address(token)));
         }
@@ -234,40 +247,85 @@ contract CoreFuzzTest is CoreFixture {
         }
     }
 
-    /// LIN-2: no set of licences registers a work unless each is held, unexpired and carries the right.
+    /// LIN-2: no set of licences registers a work unless each is held, unexpired, carries the right and has a derivation
+    /// left; the fault named is that of the lowest id.
     function testFuzz_LIN_2_each_licence_counts(uint8 faults, uint8 parents) external {
-        parents = uint8(bound(parents, 1, 6));
+        parents = uint8(bound(parents, 1, 8));
         uint256[] memory licenceIds = new uint256[](parents);
-        bool faulty;
+        uint256 lowest = type(uint256).max;
+        bytes memory refusal;
         for (uint256 i = 0; i < parents; ++i) {
-            bool fault = faults >> i & 1 != 0;
-            faulty = faulty || fault;
-            ILicences.Terms memory terms = plainTerms();
-            address buyer = bob;
-            if (fault && i % 3 == 0) terms.rights = ACCESS;
-            if (fault && i % 3 == 1) buyer = carol;
-            if (fault && i % 3 == 2) terms.period = 1;
-            licenceIds[i] = buy(root(alice), terms, buyer);
+            if (faults >> i & 1 == 0) {
+                licenceIds[i] = buy(root(alice), plainTerms(), bob);
+                continue;
+            }
+            bytes memory found;
+            (licenceIds[i], found) = _faultyLicence(i % 4);
+            if (licenceIds[i] < lowest) (lowest, refusal) = (licenceIds[i], found);
         }
         vm.warp(block.timestamp + 1);
         IAssets.Registration memory r = registration(bob, ascending(licenceIds));
-        if (faulty) vm.expectRevert();
+        if (refusal.length != 0) vm.expectRevert(refusal);
         vm.prank(bob);
         uint256 childId = assets.register(r);
-        if (!faulty) assertEq(assets.edgesOf(childId).length, parents);
+        if (refusal.length == 0) assertEq(assets.edgesOf(childId).length, parents);
     }
 
-    /// Three works in a row, each of reach `Child` to the one before, with an operator on the last.
+    /// A licence that serves bob for no derivation a second later, and what says so.
+    function _faultyLicence(uint256 fault) private returns (uint256 licenceId, bytes memory refusal) {
+        ILicences.Terms memory terms = plainTerms();
+        if (fault == 0) terms.rights = ACCESS;
+        if (fault == 2) terms.period = 1;
+        if (fault == 3) terms.derivations = 1;
+        licenceId = buy(root(alice), terms, fault == 1 ? carol : bob);
+        if (fault == 0) return (licenceId, abi.encodeWithSelector(ILicences.NoRightToDerive.selector, licenceId));
+        if (fault == 1) return (licenceId, abi.encodeWithSelector(ILicences.NotLicensee.selector, licenceId, bob));
+        if (fault == 2) {
+            return (licenceId, abi.encodeWithSelector(ILicences.Expired.selector, licenceId, block.timestamp + 1));
+        }
+        register(bob, one(licenceId));
+        return (licenceId, abi.encodeWithSelector(ILicences.NoDerivationsLeft.selector, licenceId, 1));
+    }
+
+    /// Three works in a row, each of reach `Child` to the one before, with the stranger as operator of the last.
     function _family() private returns (uint256[3] memory family, address[3] memory owners) {
         owners = [alice, bob, carol];
         family[0] = root(alice);
         family[1] = child(bob, family[0], 1111, ILicences.Reach.Child);
         family[2] = child(carol, family[1], 2222, ILicences.Reach.Child);
+        vm.prank(carol);
+        royalties.grant(family[2], INFERENCE, stranger, OPERATOR_BPS);
     }
 
-    function _receive(uint256 assetId, uint256 i, uint256 amount) private {
-        if (i % 2 == 0) pay(assetId, IRoyalties.Kind(i / 2), amount);
-        else throughTill(assetId, address(0), 0, amount);
+    /// One of the family is paid, directly or into one of its tills.
+    function _receive(uint256[3] memory family, uint256 way, uint256 amount) private {
+        if (way & 1 == 0) {
+            pay(family[(way >> 3) % 3], IRoyalties.Kind(way >> 1 & 3), amount);
+            return;
+        }
+        (uint256 assetId, address operator, uint16 bps) = _tillOf(family, (way >> 1) % 6);
+        address till = operatorTill(assetId, operator, bps);
+        vm.prank(payer);
+        token.transfer(till, amount);
+    }
+
+    /// Sweeps those tills of a family whose bits are set.
+    function _sweep(uint256[3] memory family, uint256 tills) private {
+        for (uint256 i = 0; i < 6; ++i) {
+            if (tills >> i & 1 == 0) continue;
+            (uint256 assetId, address operator, uint16 bps) = _tillOf(family, i);
+            royalties.sweep(assetId, INFERENCE, operator, bps, address(token));
+        }
+    }
+
+    /// Each work's own till, and the stranger's, which is granted a part by the last work alone.
+    function _tillOf(uint256[3] memory family, uint256 i) private view returns (uint256, address, uint16) {
+        return i % 2 == 0 ? (family[i / 2], address(0), uint16(0)) : (family[i / 2], stranger, OPERATOR_BPS);
+    }
+
+    function _claimAsOperator(uint256 assetId) private returns (uint256) {
+        vm.prank(stranger);
+        return royalties.claimOperator(assetId, INFERENCE, OPERATOR_BPS, address(token), stranger);
     }
 
     function _lessThanAUnitBelow(uint256 credit, uint256 exactScaled) private pure {

@@ -8,6 +8,7 @@ import {IRoyalties} from "../../src/interfaces/IRoyalties.sol";
 import {IShares} from "../../src/interfaces/IShares.sol";
 import {CodeStore} from "../../src/libraries/CodeStore.sol";
 import {CoreFixture} from "../support/CoreFixture.sol";
+import {stdError} from "forge-std/StdError.sol";
 
 contract AssetsTest is CoreFixture {
     function test_register_writes_all_and_says_so() external {
@@ -445,10 +446,6 @@ contract AssetsTest is CoreFixture {
         (r.units[0], r.units[1]) = (UNITS, 0);
         vm.expectRevert(abi.encodeWithSelector(IShares.NoUnits.selector, 1));
         assets.register(r);
-        // A sum that wraps to 1,000,000.
-        (r.units[0], r.units[1]) = (2, type(uint256).max - UNITS);
-        vm.expectRevert();
-        assets.register(r);
         (r.units[0], r.units[1]) = (500_000, 500_000);
         r.holders[1] = address(0);
         vm.expectRevert(abi.encodeWithSignature("ERC1155InvalidReceiver(address)", address(0)));
@@ -459,6 +456,13 @@ contract AssetsTest is CoreFixture {
         r.holders = new address[](0);
         r.units = none();
         vm.expectRevert(abi.encodeWithSelector(IShares.HoldersAndUnits.selector, 0, 0));
+        assets.register(r);
+        // A sum that would be 1,000,000 again after it wrapped.
+        r.holders = new address[](3);
+        r.units = new uint256[](3);
+        (r.holders[0], r.holders[1], r.holders[2]) = (alice, bob, carol);
+        (r.units[0], r.units[1], r.units[2]) = (2, type(uint256).max - 1, UNITS);
+        vm.expectRevert(stdError.arithmeticError);
         assets.register(r);
     }
 }

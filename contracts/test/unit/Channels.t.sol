@@ -5,6 +5,7 @@ import {IChannels} from "../../src/interfaces/IChannels.sol";
 import {IDepositCollector} from "../../src/interfaces/IDepositCollector.sol";
 import {CANONICAL_CHANNELS} from "../../src/libraries/Canonical.sol";
 import {ChannelsFixture} from "../support/ChannelsFixture.sol";
+import {ITestUSD} from "../support/ITestUSD.sol";
 import {Wallet} from "../support/Wallet.sol";
 import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -79,7 +80,8 @@ contract ChannelsTest is ChannelsFixture {
         usd.mint(payer, 2000);
         bytes memory consent = authorization(config, 1000, 7);
         channels.deposit(config, 1000, EIP3009_COLLECTOR, consent);
-        vm.expectRevert();
+        bytes32 nonce = keccak256(abi.encode(id, 7));
+        vm.expectRevert(abi.encodeWithSelector(ITestUSD.ERC3009UsedAuthorization.selector, payer, nonce));
         channels.deposit(config, 1000, EIP3009_COLLECTOR, consent);
         assertEq(balanceOf(config), 1000);
     }
@@ -89,13 +91,13 @@ contract ChannelsTest is ChannelsFixture {
         bytes memory consent = authorization(config, 1000, 7);
         IChannels.ChannelConfig memory other = config;
         other.receiver = stranger;
-        vm.expectRevert();
+        vm.expectRevert(ITestUSD.ERC3009InvalidSignature.selector);
         channels.deposit(other, 1000, EIP3009_COLLECTOR, consent);
-        vm.expectRevert();
+        vm.expectRevert(ITestUSD.ERC3009InvalidSignature.selector);
         channels.deposit(config, 999, EIP3009_COLLECTOR, consent);
         (uint256 validAfter, uint256 validBefore,, bytes memory signature) =
             abi.decode(consent, (uint256, uint256, uint256, bytes));
-        vm.expectRevert();
+        vm.expectRevert(ITestUSD.ERC3009InvalidSignature.selector);
         channels.deposit(config, 1000, EIP3009_COLLECTOR, abi.encode(validAfter, validBefore, uint256(8), signature));
         channels.deposit(config, 1000, EIP3009_COLLECTOR, consent);
     }

@@ -12,6 +12,7 @@ import {
     RebasingToken,
     SilentToken
 } from "../support/WeirdTokens.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 /// TOK-1: a token that takes a fee, rebases, calls back, returns nothing or blocks an address has no effect on the
@@ -86,7 +87,9 @@ contract ChannelsWeirdTokensTest is ChannelsFixture {
 
         vm.startPrank(receiver);
         channels.refund(config, 1000);
-        vm.expectRevert();
+        vm.expectRevert(
+            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, CANONICAL_CHANNELS, 500, 1000)
+        );
         channels.refund(other, 1000);
         channels.refund(other, 500);
         vm.stopPrank();

@@ -115,7 +115,11 @@ contract SharesTest is CoreFixture {
         moveShares(assetId, alice, alice, UNITS);
         assertEq(shares.balanceOf(alice, assetId), UNITS);
         assertEq(claim(assetId, alice), 1000);
-        vm.expectRevert();
+        vm.expectRevert(
+            abi.encodeWithSignature(
+                "ERC1155InsufficientBalance(address,uint256,uint256,uint256)", alice, UNITS, UNITS + 1, assetId
+            )
+        );
         vm.prank(alice);
         shares.safeTransferFrom(alice, alice, assetId, UNITS + 1, "");
     }

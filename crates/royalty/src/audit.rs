@@ -4,8 +4,26 @@
 //! the rules do not allow is a difference, and nothing after it is looked at.
 //!
 //! What only an insertion or a deletion of a payment betrays is seen at the first event whose amount follows from it.
-//! Two more inputs make that earlier and complete: the `Transfer` events of the tokens that are followed, since what
-//! is recorded may never exceed what arrived, and the ledger's own balances at the end.
+//! Two more inputs make that earlier and complete: the `Transfer` events of the tokens that are followed, and the
+//! ledger's own balances at the end.
+//!
+//! # A credit and the money that came for it
+//!
+//! Every credit of a followed token is held against the transfers ahead of it: its gross amount is the sum of the last
+//! moves of its token into `Royalties`, one or several, in the same transaction and since the last credit of any token
+//! and the last payout of its own; and one of them comes from the credit's source.
+//!
+//! That is what the ledger writes, on every way in (a payment, a purchase or renewal, one that its payer signed, a
+//! sweep): `Royalties` takes the money from the source, credits what its own balance grew by, and says so at once, all
+//! under one lock. So whatever moved in between the two looks at the balance is part of the credit, nothing before the
+//! first look is, and neither another credit nor a payout can stand between. It holds however many payments, sweeps
+//! and gifts one transaction has, and in whatever order. Mostly one move is all there is; only of a token that calls
+//! back are there more, when whoever is called adds to the payment.
+//!
+//! A move that no credit takes up is a gift. It changes nothing (PAY-1): it covers for no credit of another
+//! transaction and for no part of one in its own. One thing is left to the balances at the end: a gift straight ahead
+//! of a payment in the same transaction reads, taken whole, like one that a call back added, and so does an alteration
+//! of the credit by just its amount.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,6 +67,8 @@ pub enum Subject {
     Edges,
     /// Units of shares.
     Units,
+    /// What a credit's source brought to `Royalties` just ahead of it.
+    Arrival(Address),
     /// The protocol's fee.
     Fee,
     /// The till of a sweep, or that a payment from a till is a sweep.
@@ -117,6 +137,7 @@ impl fmt::Display for Subject {
             Self::Price => f.write_str("payment of the licence's price"),
             Self::Edges => f.write_str("edges"),
             Self::Units => f.write_str("units"),
+            Self::Arrival(source) => write!(f, "what arrived from {source} for the credit"),
             Self::Fee => f.write_str("a protocol fee"),
             Self::Till => f.write_str("a sweep of the till"),
             Self::Granted => f.write_str("a granted operator"),
@@ -315,6 +336,8 @@ struct Purchase {
 /// What the transaction being read has left open.
 #[derive(Debug, Clone, Default)]
 struct Open {
+    /// Senders and amounts of what moved in, by followed token, since the last credit or the token's last payout.
+    arrivals: BTreeMap<Address, Vec<(Address, Amount)>>,
     /// The last event, if it was a credit.
     credit: Option<Credit>,
     payments: Vec<Credit>,
@@ -344,8 +367,9 @@ pub type AuditResult<T> = Result<T, Box<AuditDifference>>;
 impl Audit {
     /// An audit from the deployment on.
     ///
-    /// `followed`: tokens whose every `Transfer` event from or to `Royalties` is among the events. Name only plain
-    /// tokens: the events of one that takes a fee or rebases do not tell what arrived (TOK-1).
+    /// `followed`: tokens whose every `Transfer` event from or to `Royalties` is among the events. Name only tokens
+    /// whose events tell exactly what arrived: not one that logs what was sent before it takes a fee, that rebases, or
+    /// that logs nothing (TOK-1).
     #[must_use]
     pub fn new(contracts: Contracts, followed: impl IntoIterator<Item = Address>) -> Self {
         Self {
@@ -426,14 +450,20 @@ impl Audit {
 
     fn nothing_is_open(&mut self) -> Result<(), Finder> {
         for &Purchase { asset, token, payer, price } in &self.open.purchases {
+            // Of a token that tells what moved, no more than the price came. Of another, a fee makes it less, and what its
+            // own code adds in between makes it more.
+            let bounded = self.followed.contains_key(&token);
             let pays = |credit: &Credit| {
-                (credit.asset, credit.token, credit.source) == (asset, token, payer) && credit.gross <= price
+                (credit.asset, credit.token, credit.source) == (asset, token, payer)
+                    && (!bounded || credit.gross <= price)
             };
             let Some(payment) = self.open.payments.iter().position(pays) else {
                 let difference = Finder::new(Subject::Price, Finding::Amount(price), Finding::Nothing);
                 return Err(difference.asset(asset).token(token));
             };
-            self.open.payments.swap_remove(payment);
+            // Those that are left stay in order: each purchase then finds its own payment or one ahead of it, and
+            // takes none that a later, cheaper purchase needs.
+            self.open.payments.remove(payment);
         }
         if let Some(&(asset, terms)) = self.open.offers.first() {
             let difference = Finder::new(Subject::Permission, Finding::Nothing, Finding::Terms(terms));
@@ -507,6 +537,7 @@ impl Audit {
             LedgerEvent::Credited { asset, token, source, kind, gross, fee } => {
                 // Money that came before the shares would belong to nobody.
                 self.shares_are_born(asset)?;
+                self.arrived(token, source, gross).map_err(|difference| difference.asset(asset))?;
                 let expected = self.book.fee_of_credit(asset, token, kind, gross);
                 let expected =
                     expected.map_err(|refusal| Finder::refused(refusal).asset(asset).token(token))?;
@@ -605,8 +636,7 @@ impl Audit {
                 Ok(())
             }
             LedgerEvent::ListingSet { token, listed } => {
-                self.book.set_listing(token, listed);
-                Ok(())
+                self.book.set_listing(token, listed).map_err(|refusal| Finder::refused(refusal).token(token))
             }
             LedgerEvent::TokenMoved { token, from, to, amount } => self.token_moved(token, from, to, amount),
         }
@@ -860,6 +890,29 @@ impl Audit {
         Ok(())
     }
 
+    /// Takes up the moves that a credit follows from: see the module's header.
+    fn arrived(&mut self, token: Address, source: Address, gross: Amount) -> Result<(), Finder> {
+        let moves = std::mem::take(&mut self.open.arrivals).remove(&token).unwrap_or_default();
+        if !self.followed.contains_key(&token) {
+            return Ok(());
+        }
+        // From the last move backwards, what it may have been in all, least first.
+        let (mut sum, mut from_source) = (Amount::ZERO, false);
+        let mut sums = Vec::new();
+        for (from, amount) in moves.into_iter().rev() {
+            sum = Amount(sum.0.saturating_add(amount.0));
+            from_source |= from == source;
+            if from_source {
+                sums.push(sum);
+            }
+        }
+        if sums.contains(&gross) {
+            return Ok(());
+        }
+        let expected = sums.first().map_or(Finding::Nothing, |least| Finding::Amount(*least));
+        Err(Finder::new(Subject::Arrival(source), expected, Finding::Amount(gross)).token(token))
+    }
+
     fn token_moved(
         &mut self,
         token: Address,
@@ -873,9 +926,17 @@ impl Audit {
         };
         if from == self.contracts.royalties {
             *balance = balance.checked_sub(amount).ok_or_else(|| at(*balance))?;
+            // A move of nothing is no payout: a token lets anybody make one, at any moment.
+            if amount > Amount::ZERO {
+                self.open.arrivals.remove(&token);
+            }
         }
         if to == self.contracts.royalties {
-            *balance = balance.checked_add(amount).ok_or_else(|| at(*balance))?;
+            // A gift may have any size; what is recorded has 112 bits, far below where this ends.
+            *balance = Amount(balance.0.saturating_add(amount.0));
+            if from != to {
+                self.open.arrivals.entry(token).or_default().push((from, amount));
+            }
         }
         Ok(())
     }

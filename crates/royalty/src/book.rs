@@ -19,7 +19,7 @@ use crate::{
     formula::{self, EdgeRates, MAX_REVENUE, Revenue},
     lineage::{self, Derivation, Edge},
     paths::{Path, SharesParts, Trace},
-    refusal::{CreditError, FreezeError, GrantError, RegisterError, TransferError},
+    refusal::{CreditError, FreezeError, GrantError, RegisterError, SettingsError, TransferError},
     till::Till,
 };
 
@@ -371,11 +371,17 @@ impl Book {
         }
     }
 
-    pub(crate) fn set_listing(&mut self, token: Address, listed: bool) {
+    /// Lists a token or takes it off the list. No fifth one is ever listed.
+    pub(crate) fn set_listing(&mut self, token: Address, listed: bool) -> Result<(), SettingsError> {
+        let is_known = self.listings.contains_key(&token);
+        if listed && !is_known && self.listings.len() >= MAX_TOKENS {
+            return Err(SettingsError::TooManyTokensListed { token });
+        }
         // De-listing what was never listed leaves it never listed.
-        if listed || self.listings.contains_key(&token) {
+        if listed || is_known {
             self.listings.insert(token, listed);
         }
+        Ok(())
     }
 
     /// Whether the till's operator can be granted (PAY-9).
@@ -418,9 +424,6 @@ impl Book {
     fn take_in(&mut self, id: AssetId, token: Address) -> Option<&mut Earnings> {
         let asset = self.assets.get_mut(&id)?;
         if !asset.tokens.contains(&token) {
-            if asset.tokens.len() >= MAX_TOKENS {
-                return None;
-            }
             asset.tokens.push(token);
         }
         Some(self.earnings.entry((id, token)).or_default())
@@ -434,15 +437,14 @@ impl Book {
         kind: RevenueKind,
         gross: Amount,
     ) -> Result<Amount, CreditError> {
-        let asset = self.assets.get(&id).ok_or(CreditError::UnknownAsset { asset: id })?;
+        if !self.assets.contains_key(&id) {
+            return Err(CreditError::UnknownAsset { asset: id });
+        }
         if !self.listings.contains_key(&token) {
             return Err(CreditError::TokenNeverListed { token });
         }
         if gross == Amount::ZERO {
             return Err(CreditError::NothingReceived { token });
-        }
-        if !asset.tokens.contains(&token) && asset.tokens.len() >= MAX_TOKENS {
-            return Err(CreditError::TooManyTokens { asset: id, token });
         }
         let fee = formula::protocol_fee(gross, self.fee);
         let revenue = self

@@ -60,7 +60,7 @@ pub enum LedgerEvent {
     Registered { asset: AssetId, registrant: Address, licences: Vec<LicenceId>, edges: Vec<Edge> },
     /// `Shares.TransferSingle` or `TransferBatch`: ids and units. From the zero address when shares are born.
     SharesMoved { from: Address, to: Address, units: Vec<(AssetId, u32)> },
-    /// `Royalties.Credited`. `source` is the payer, or the till that was swept.
+    /// `Royalties.Credited`, after the `TokenMoved` that brought it. `source` is the payer, or the till that was swept.
     Credited {
         asset: AssetId,
         token: Address,

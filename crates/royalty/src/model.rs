@@ -697,7 +697,7 @@ impl Model {
     fn set_listing(&mut self, caller: Address, token: Address, listed: bool) -> Outcome<SettingsError> {
         self.check_governor(caller)?;
         checked_account(token)?;
-        self.book.set_listing(token, listed);
+        self.book.set_listing(token, listed)?;
         Ok(vec![LedgerEvent::ListingSet { token, listed }])
     }
 }

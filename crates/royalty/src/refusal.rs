@@ -23,14 +23,6 @@ pub enum CreditError {
         /// The token.
         token: Address,
     },
-    /// A fifth token.
-    #[error("asset {asset} earned in {MAX_TOKENS} other tokens and takes no {token}: pay in one of those")]
-    TooManyTokens {
-        /// The asset.
-        asset: AssetId,
-        /// The token.
-        token: Address,
-    },
     /// The payment or the asset's total would not fit.
     #[error(
         "asset {asset} takes at most 2^112 - 1 units of {token} as {kind} revenue, at once and in all: pay less"
@@ -466,6 +458,12 @@ pub enum SettingsError {
     FeeAboveLimit {
         /// As asked for.
         found: u16,
+    },
+    /// A fifth token: an asset's set of tokens could run out of places (PAY-9).
+    #[error("{MAX_TOKENS} other tokens were listed before and {token} cannot be: list one of those again")]
+    TooManyTokensListed {
+        /// The token.
+        token: Address,
     },
     /// Nobody.
     #[error("expected an account, found the zero address")]

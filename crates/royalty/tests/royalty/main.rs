@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may stop it as the test itself does")]
 
+mod arrivals;
 mod audit;
 mod naive;
 mod rules;

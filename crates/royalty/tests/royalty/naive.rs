@@ -70,6 +70,36 @@ pub(crate) fn payments(history: &[Entry]) -> Option<(Vec<I256>, Vec<I256>)> {
     }
 }
 
+/// Whether the last event of `history` is a credit for which its source brought another amount or nothing: walks back
+/// over the moves of its transaction to the last credit or payout, and asks at each whether it would do.
+pub(crate) fn is_unfunded(history: &[Entry], royalties: Address) -> bool {
+    let Some((last, past)) = history.split_last() else { return false };
+    let LedgerEvent::Credited { token: of, source, gross, .. } = last.event else { return false };
+    let (mut came, mut from_source) = (I256::ZERO, false);
+    for entry in past.iter().rev() {
+        if entry.place.transaction != last.place.transaction {
+            return true;
+        }
+        match entry.event {
+            LedgerEvent::Credited { .. } => return true,
+            LedgerEvent::TokenMoved { token, from, amount, .. }
+                if token == of && from == royalties && amount.0 > 0 =>
+            {
+                return true;
+            }
+            LedgerEvent::TokenMoved { token, from, to, amount } if token == of && to == royalties => {
+                came += int(amount.0);
+                from_source |= from == source;
+                if from_source && came == int(gross.0) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
+}
+
 fn sum(past: &[&LedgerEvent], part: impl Fn(&LedgerEvent) -> Option<u128>) -> I256 {
     past.iter().filter_map(|event| part(event)).fold(I256::ZERO, |sum, part| sum + int(part))
 }

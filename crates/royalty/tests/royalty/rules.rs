@@ -8,7 +8,7 @@ use residual_primitives::{
 };
 use residual_royalty::{
     BuyError, CreditError, FreezeError, GrantError, LedgerEvent, LineageError, MAX_PATH_ASSETS, MAX_REVENUE,
-    OfferError, Operation, Payment, Refusal, RegisterError, Till,
+    OfferError, Operation, Payment, Refusal, RegisterError, SettingsError, Till,
 };
 
 use crate::world::*;
@@ -517,29 +517,60 @@ fn an_empty_till_is_swept_in_known_tokens_only() {
     }
 }
 
-/// A credit that a parent cannot take is diverted, and holds up neither its siblings nor the child.
+/// PAY-1: a credit that a parent cannot take is diverted, and holds up neither its siblings nor the child. So is one that
+/// no total could take.
 #[test]
-fn a_full_parent_holds_up_nobody() {
+fn pay_1_a_full_parent_holds_up_nobody() {
     let mut world = World::new();
     world.must(GOVERNOR, Operation::SetFee { fee_bps: 0 });
-    let terms = world.define(derive_terms(1_000, Reach::All, 0));
-    let full = world.register(person(0), &[], &[terms]).unwrap();
-    let sibling = world.register(person(1), &[], &[terms]).unwrap();
-    let child = world.derive(person(2), &[full, sibling], terms);
-    (0..4).for_each(|number| world.pay(full, LICENCE, token(number), 5));
-    world.pay(child, LICENCE, token(4), 1_000);
-    let refused = world.try_do(
-        person(9),
-        Operation::Pay { asset: full, kind: LICENCE, token: token(4), received: Amount(1) },
-    );
-    assert_eq!(refused, Err(CreditError::TooManyTokens { asset: full, token: token(4) }.into()));
+    let [even, steep] = [(1_000, Reach::All), (9_000, Reach::Child)]
+        .map(|(rate, reach)| world.define(derive_terms(rate, reach, 0)));
+    let full = world.register(person(0), &[], &[even, steep]).unwrap();
+    let sibling = world.register(person(1), &[], &[even]).unwrap();
+    let filling = world.derive(person(2), &[full], steep);
+    let last = world.derive(person(3), &[filling], steep);
+    world.pay(filling, LICENCE, token(1), MAX_REVENUE);
     world.flow_all();
-    assert_eq!(world.claimable(sibling, token(4), person(1)), 100);
-    assert_eq!(world.snapshot().diverted[&(full, token(4))], Amount(100));
-    world.must(ARBITER, Operation::ReleaseDiverted { parent: full, token: token(4), to: person(0) });
-    world.must(person(0), Operation::ClaimAward { token: token(4), to: person(0) });
+    let part = MAX_REVENUE * 9 / 10;
+    assert_eq!(world.claimable(full, token(1), person(0)), part);
+
+    let child = world.derive(person(2), &[full, sibling], even);
+    world.pay(child, LICENCE, token(1), MAX_REVENUE);
+    world.flow_all();
+    assert_eq!(world.claimable(sibling, token(1), person(1)), MAX_REVENUE / 10);
+    assert_eq!(world.claimable(full, token(1), person(0)), part + MAX_REVENUE / 10, "full but for rounding");
+    assert_eq!(world.snapshot().diverted, [].into());
+    world.pay(last, LICENCE, token(1), 100);
+    world.flow_all();
+    assert_eq!(world.snapshot().diverted[&(full, token(1))], Amount(81));
+
+    world.pay(last, INFERENCE, token(1), MAX_REVENUE);
+    world.pay(filling, INFERENCE, token(1), MAX_REVENUE);
+    world.flow_all();
+    let above_all = (MAX_REVENUE + part) * 9 / 10;
+    assert!(above_all > MAX_REVENUE);
+    assert_eq!(world.snapshot().diverted[&(full, token(1))], Amount(81 + above_all));
+    world.must(ARBITER, Operation::ReleaseDiverted { parent: full, token: token(1), to: person(0) });
+    world.must(person(0), Operation::ClaimAward { token: token(1), to: person(0) });
     assert!(world.model.report(world.now_s).every_unit_is_accounted_for());
-    assert_eq!(world.snapshot().recorded[&token(4)], Amount(900));
+}
+
+/// PAY-9: no fifth token is ever listed, so that an asset's set of tokens has a place for each. Those that were can come
+/// back.
+#[test]
+fn pay_9_no_fifth_token_is_listed() {
+    let mut world = World::new();
+    let list = |number, listed| Operation::SetListing { token: token(number), listed };
+    let refusal = SettingsError::TooManyTokensListed { token: token(4) };
+    assert_eq!(world.try_do(GOVERNOR, list(4, true)), Err(refusal.clone().into()));
+    world.must(GOVERNOR, list(0, false));
+    world.must(GOVERNOR, list(4, false));
+    assert_eq!(world.try_do(GOVERNOR, list(4, true)), Err(refusal.into()));
+    world.must(GOVERNOR, list(0, true));
+    let asset = world.register(person(0), &[], &[]).unwrap();
+    (0..4).for_each(|number| world.pay(asset, LICENCE, token(number), 1_000));
+    world.must(person(0), Operation::TransferShares { to: person(1), units: vec![(asset, 1_000_000)] });
+    (0..4).for_each(|number| assert_eq!(world.claimable(asset, token(number), person(0)), 975));
 }
 
 /// Bad input is refused with a reason and changes nothing.

@@ -68,7 +68,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A deployment with a fee of 2.5%, tokens 0 to 4 listed, and nothing registered.
+    /// A deployment with a fee of 2.5%, tokens 0 to 3 listed, and nothing registered.
     pub(crate) fn new() -> Self {
         let mut world = Self {
             model: Model::new(CONTRACTS, GOVERNOR),
@@ -82,7 +82,7 @@ impl World {
         world.must(GOVERNOR, Operation::SetFee { fee_bps: 250 });
         world.must(GOVERNOR, Operation::SetTreasury { treasury: TREASURY });
         world.must(GOVERNOR, Operation::SetArbiter { arbiter: ARBITER });
-        for number in 0..5 {
+        for number in 0..4 {
             world.must(GOVERNOR, Operation::SetListing { token: token(number), listed: true });
         }
         world
@@ -170,7 +170,7 @@ impl World {
     pub(crate) fn flow_all(&mut self) {
         // Children are younger than their parents: once from the youngest up carries everything.
         for asset in self.assets.clone().into_iter().rev() {
-            for number in 0..5 {
+            for number in 0..4 {
                 self.must(person(9), Operation::Flow { child: asset, token: token(number), kinds: 15 });
             }
         }
@@ -296,6 +296,12 @@ pub(crate) enum Step {
         by: u8,
         token: u8,
     },
+    /// Two new children owe the asset more than a total holds.
+    Overfill {
+        asset: u8,
+        kind: u8,
+        token: u8,
+    },
     ReleaseDiverted {
         asset: u8,
         token: u8,
@@ -350,7 +356,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             Step::ClaimOperator { asset, kind, token, operator }
         }),
         1 => any::<(u8, u8)>().prop_map(|(by, token)| Step::ClaimAward { by, token }),
-        3 => any::<(u8, u8, u8)>().prop_map(|(asset, token, to)| Step::ReleaseDiverted { asset, token, to }),
+        1 => any::<(u8, u8, u8)>().prop_map(|(asset, kind, token)| Step::Overfill { asset, kind, token }),
+        2 => any::<(u8, u8, u8)>().prop_map(|(asset, token, to)| Step::ReleaseDiverted { asset, token, to }),
         1 => any::<u8>().prop_map(|token| Step::CollectFees { token }),
         1 => (0u16..=510).prop_map(|fee| Step::SetFee { fee }),
         1 => (0u8..=40).prop_map(|days| Step::Wait { days }),
@@ -403,7 +410,7 @@ impl World {
         let pick = |list: &[AssetId], number: u8| list[usize::from(number) % list.len()];
         let asset_of = |number: u8| pick(&self.assets, number);
         let kind_of = |number: u8| RevenueKind::ALL[usize::from(number) % 4];
-        let (people, token_of) = (|number: u8| person(number % 6), |number: u8| token(number % 6));
+        let (people, token_of) = (|number: u8| person(number % 6), |number: u8| token(number % 5));
         let terms_of = |number: u8| self.terms[usize::from(number) % self.terms.len()];
         let (caller, operation) = match *step {
             Step::Register { by, ref licences, ref terms, split } => {
@@ -440,6 +447,10 @@ impl World {
                     self.try_do(person(9), Operation::FillTill { till, token, amount: Amount(amount) });
                 assert!(filled.is_ok_and(|events| events.is_empty()));
                 (person(9), Operation::Sweep { till, token })
+            }
+            Step::Overfill { asset, kind, token } => {
+                self.overfill(asset_of(asset), kind_of(kind), token_of(token));
+                return;
             }
             Step::Wait { days } => {
                 self.now_s += u64::from(days) * DAY_S;
@@ -487,7 +498,15 @@ impl World {
                 (self.controller(till.asset), Operation::Grant { till })
             }
             Step::Revoke { asset, kind, operator } => {
-                let till = operator_till(asset_of(asset), kind_of(kind), operator);
+                let any = operator_till(asset_of(asset), kind_of(kind), operator);
+                let granted = self.history.iter().filter_map(|entry| match entry.event {
+                    LedgerEvent::OperatorGranted { asset, operator, kind, operator_bps } => {
+                        Some(Till { asset, kind, operator, operator_bps })
+                    }
+                    _ => None,
+                });
+                let granted: Vec<_> = granted.collect();
+                let till = granted.get(usize::from(asset) % granted.len().max(1)).copied().unwrap_or(any);
                 (self.controller(till.asset), Operation::Revoke { till })
             }
             Step::ClaimOperator { asset, kind, token, operator } => {
@@ -516,6 +535,21 @@ impl World {
         let before = self.snapshot();
         if self.try_do(caller, operation).is_err() {
             assert!(self.snapshot() == before, "a refused {step:?} changed a balance");
+        }
+    }
+
+    /// Each of two children owes nine tenths of the most that a total holds, where the asset's own edges leave room.
+    fn overfill(&mut self, asset: AssetId, kind: RevenueKind, token: Address) {
+        let steep = derive_terms(9_000, Reach::All, 0);
+        let terms = steep.id().unwrap();
+        self.must(person(4), Operation::DefineTerms { terms: Box::new(steep) });
+        drop(self.try_do(self.controller(asset), Operation::Offer { asset, terms }));
+        for _ in 0..2 {
+            let Ok(licence) = self.buy(person(4), asset, terms) else { return };
+            let Ok(child) = self.register(person(4), &[licence], &[]) else { return };
+            let received = Amount(MAX_REVENUE);
+            drop(self.try_do(person(9), Operation::Pay { asset: child, kind, token, received }));
+            drop(self.try_do(person(9), Operation::Flow { child, token, kinds: 0b1111 }));
         }
     }
 

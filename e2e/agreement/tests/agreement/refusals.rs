@@ -17,7 +17,6 @@ fn looked_at_before(refusal: &Refusal) -> &'static [&'static str] {
         Refusal::Credit(CreditError::UnknownAsset { .. }) => {
             &["TokenNeverListed", "NothingReceived", "RevenueAboveLimit"]
         }
-        Refusal::Credit(CreditError::TooManyTokens { .. }) => &["RevenueAboveLimit"],
         Refusal::Buy(BuyError::PriceAboveMax { .. } | BuyError::NothingToPay { .. }) => {
             &["SoldOut", "NotEligible", "ERC721InvalidReceiver", "SafeCastOverflowedUintDowncast"]
         }
@@ -81,6 +80,7 @@ fn names(refusal: &Refusal) -> &'static [&'static str] {
         Refusal::Settings(error) => match error {
             SettingsError::OnlyGovernor { .. } => &["OnlyGovernor"],
             SettingsError::FeeAboveLimit { .. } => &["FeeAboveLimit"],
+            SettingsError::TooManyTokensListed { .. } => &["TooManyTokensListed"],
             SettingsError::AddressZero => &["AddressZero"],
         },
     }
@@ -90,7 +90,6 @@ fn credit(error: &CreditError) -> &'static [&'static str] {
     match error {
         CreditError::UnknownAsset { .. } => &["UnknownAsset"],
         CreditError::TokenNeverListed { .. } => &["TokenNeverListed"],
-        CreditError::TooManyTokens { .. } => &["TooManyTokens"],
         CreditError::RevenueAboveLimit { .. } => &["RevenueAboveLimit"],
         CreditError::TotalAboveLimit { .. } => &[],
         CreditError::NothingReceived { .. } => &["NothingReceived"],

@@ -427,7 +427,7 @@ impl Run {
         self.known.controllers.get(&asset).copied().unwrap_or_default()
     }
 
-    /// Mostly one that is in use, now and then the one that was never listed.
+    /// Mostly one that is in use, now and then the one that no history begins with.
     fn token(&self, pick: Pick) -> Address {
         let at = if pick >= 250 {
             self.world.tokens.len() - 1
@@ -924,7 +924,7 @@ impl Run {
         self.attempt(caller, operation).await.map(drop)
     }
 
-    fn governor(&self) -> Address {
+    pub(crate) fn governor(&self) -> Address {
         self.world.suite.timelock.address
     }
 }

@@ -2,7 +2,8 @@
 
 use residual_ledger::Address;
 use residual_primitives::{
-    Amount, AssetId, Bps, FREEZE_S, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms, VersionsGranted,
+    Amount, AssetId, Bps, FREEZE_S, MAX_TOKENS, Rates, Reach, RevenueKind, Rights, SHARES_SUPPLY, Terms,
+    VersionsGranted,
 };
 use residual_royalty::{LedgerEvent, MAX_REVENUE, Operation};
 
@@ -168,40 +169,47 @@ fn pay_6_sixty_four_edges_are_paid_and_a_payment_costs_no_more() {
     });
 }
 
-/// PAY-1: what a parent with four other tokens cannot take of a fifth is diverted to the unit, does not hold up its
-/// sibling, and goes where the arbiter says.
+/// PAY-9: no fifth token is ever listed, so dust of four closes an asset to none of them, and what a child owes in the
+/// last of them is its parent's.
 #[test]
-fn pay_1_a_fifth_token_is_diverted_and_released() {
+fn pay_9_no_fifth_token_is_listed_and_dust_closes_nothing() {
     check(async {
-        let mut run = Run::begin(5, 0).await;
-        let (maker, heir, arbiter) = (run.actor(0), run.actor(4), run.world.arbiter());
-        let full = run.must_derive(maker, &[]).await?;
-        let free = run.must_derive(maker, &[]).await?;
-        let sides = [(full, terms(1_000, Reach::All)), (free, terms(2_000, Reach::All))];
-        let child = run.must_derive(maker, &sides).await?;
-        for token in 0..4 {
-            run.pay_for_training(full, token, 10).await?;
+        let mut run = Run::begin(MAX_TOKENS, 0).await;
+        let (maker, governor) = (run.actor(0), run.governor());
+        let tokens = run.world.tokens.clone();
+        let list = |token: usize, listed| Operation::SetListing { token: tokens[token], listed };
+        assert_eq!(run.attempt(governor, list(4, true)).await?, None, "a fifth");
+        run.must(governor, list(1, false)).await?;
+        run.must(governor, list(4, false)).await?;
+        assert_eq!(run.attempt(governor, list(4, true)).await?, None, "a fifth in place of one taken off");
+        run.must(governor, list(1, true)).await?;
+
+        let top = run.must_derive(maker, &[]).await?;
+        let middle = run.must_derive(maker, &[(top, terms(5_000, Reach::Child))]).await?;
+        let bottom = run.must_derive(maker, &[(middle, terms(5_000, Reach::Child))]).await?;
+        for token in [3, 1, 2] {
+            run.must(governor, list(token, false)).await?;
+            for asset in [top, middle, bottom] {
+                run.pay_for_training(asset, token, 1).await?;
+            }
         }
-        run.pay_for_training(child, 4, 999).await?;
-        let token = run.world.tokens[4];
-        run.flow(child, token, ALL_KINDS).await?;
-        assert_eq!(run.inherited(free, 4).await?, 199);
-        assert_eq!(run.inherited(full, 4).await?, 0);
-        run.must(arbiter, Operation::ReleaseDiverted { parent: full, token, to: heir }).await?;
-        let written = run.must(heir, Operation::ClaimAward { token, to: heir }).await?;
-        let amount = Amount(99);
-        assert_eq!(written, [LedgerEvent::AwardClaimed { account: heir, token, to: heir, amount }]);
+        run.pay_for_training(bottom, 0, 1_000_000).await?;
+        run.flow_all(true).await?;
+        assert_eq!(run.inherited(middle, 0).await?, 500_000);
+        assert_eq!(run.inherited(top, 0).await?, 250_000);
+        run.claim_all().await?;
         run.audit().await.map(drop)
     });
 }
 
 /// PAY-1: revenue of 112 bits is the most that an asset takes: own revenue above it is refused, inherited revenue
-/// above it is diverted, to the unit.
+/// above it is diverted, to the unit, and goes where the arbiter says. So is a part that no total could take.
 #[test]
 fn pay_1_what_passes_112_bits_is_refused_or_diverted() {
     check(async {
         let mut run = Run::begin(2, 500).await;
-        let (maker, token) = (run.actor(0), run.world.tokens[0]);
+        let (maker, heir, arbiter) = (run.actor(0), run.actor(4), run.world.arbiter());
+        let token = run.world.tokens[0];
         let root = run.must_derive(maker, &[]).await?;
         let mut children = Vec::new();
         for _ in 0..2 {
@@ -218,6 +226,24 @@ fn pay_1_what_passes_112_bits_is_refused_or_diverted() {
         let part = (MAX_REVENUE - MAX_REVENUE * 500 / 10_000) * 9_000 / 10_000;
         assert_eq!(run.inherited(root, 0).await?, part);
         assert_eq!(run.compare().await?.diverted.get(&(root, token)), Some(&Amount(part)));
+        run.must(arbiter, Operation::ReleaseDiverted { parent: root, token, to: heir }).await?;
+        let written = run.must(heir, Operation::ClaimAward { token, to: heir }).await?;
+        assert_eq!(
+            written,
+            [LedgerEvent::AwardClaimed { account: heir, token, to: heir, amount: Amount(part) }]
+        );
+
+        let (other, token_1) = (run.must_derive(maker, &[]).await?, run.world.tokens[1]);
+        let below = run.must_derive(maker, &[(other, terms(9_000, Reach::Child))]).await?;
+        let bottom = run.must_derive(maker, &[(below, terms(9_000, Reach::Child))]).await?;
+        run.pay_for_training(bottom, 1, MAX_REVENUE).await?;
+        run.pay_for_training(below, 1, MAX_REVENUE).await?;
+        run.flow_all(true).await?;
+        let above_all = (MAX_REVENUE - MAX_REVENUE * 500 / 10_000 + part) * 9_000 / 10_000;
+        assert!(above_all > MAX_REVENUE);
+        assert_eq!(run.inherited(other, 1).await?, 0);
+        assert_eq!(run.compare().await?.diverted.get(&(other, token_1)), Some(&Amount(above_all)));
+
         let rest = Amount(MAX_REVENUE / 20);
         for _ in 0..2 {
             run.attempt(maker, Operation::Pay { asset: children[0], kind: TRAINING, token, received: rest })
@@ -232,20 +258,24 @@ fn pay_1_what_passes_112_bits_is_refused_or_diverted() {
 #[test]
 fn pay_1_several_kinds_and_tokens_are_told_in_the_ledgers_order() {
     check(async {
-        let mut run = Run::begin(5, 0).await;
-        let (maker, arbiter) = (run.actor(0), run.world.arbiter());
+        let mut run = Run::begin(MAX_TOKENS, 0).await;
+        let (maker, arbiter, token) = (run.actor(0), run.world.arbiter(), run.world.tokens[0]);
+        let received = Amount(MAX_REVENUE);
         let mut sides = Vec::new();
         for _ in 0..3 {
             let parent = run.must_derive(maker, &[]).await?;
             for token in [3, 1, 2, 0] {
                 run.pay_for_training(parent, token, 10).await?;
             }
-            sides.push((parent, terms(1_000, Reach::All)));
+            let filling = run.must_derive(maker, &[(parent, terms(9_000, Reach::All))]).await?;
+            for kind in RevenueKind::ALL {
+                run.must(maker, Operation::Pay { asset: filling, kind, token, received }).await?;
+            }
+            run.flow(filling, token, ALL_KINDS).await?;
+            sides.push((parent, terms(3_000, Reach::All)));
         }
         let child = run.must_derive(maker, &sides).await?;
-        let token = run.world.tokens[4];
         for kind in RevenueKind::ALL {
-            let received = Amount(1_000);
             run.must(maker, Operation::Pay { asset: child, kind, token, received }).await?;
         }
         let written = run.must(maker, Operation::Flow { child, token, kinds: ALL_KINDS }).await?;

@@ -12,6 +12,7 @@ use residual_ledger::{
     token::TokenDomain,
 };
 use residual_local_ledger::{Genesis, GenesisAccount, LocalLedger};
+use residual_primitives::MAX_TOKENS;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,8 +21,8 @@ use tokio::{
 
 use crate::steps::ACTORS;
 
-/// Tokens that assets can earn in; one more is never listed unless a history lists it.
-pub(crate) const TOKENS: usize = 6;
+/// The tokens that can be listed at once, and one more, which no history begins with.
+pub(crate) const TOKENS: usize = MAX_TOKENS + 1;
 
 /// What every actor has of every token: enough that nobody runs out, little enough that all of it fits 128 bits.
 pub(crate) const WEALTH: u128 = 1 << 124;
