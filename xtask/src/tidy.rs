@@ -1,5 +1,8 @@
 //! The rules of the house that a machine can check. Each finding names the file, the line and the rule.
 
+mod invariants;
+mod tokens;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -7,7 +10,10 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use proc_macro2::LexError;
 use serde_json::Value;
+
+use tokens::Source;
 
 /// Which floor each crate stands on. A crate may import what stands below it, and of its own floor only what
 /// [`SAME_FLOOR`] lists.
@@ -27,12 +33,15 @@ const FLOORS: &[(&str, u8)] = &[
 
 const SAME_FLOOR: &[(&str, &str)] = &[];
 
-/// A text that no source in the crates of the given floors may hold, and why.
+/// What no source in the crates of the given floors may hold, and why.
 struct Ban {
     /// The highest floor that it is banned on; crates named in `except` may hold it.
     up_to_floor: u8,
     except: &'static [&'static str],
+    /// Found also in comments.
     texts: &'static [&'static str],
+    /// Modules of the standard library, found in paths and imports.
+    modules: &'static [&'static str],
     why: &'static str,
 }
 
@@ -40,34 +49,29 @@ const BANS: &[Ban] = &[
     Ban {
         up_to_floor: 1,
         except: &[],
-        texts: &[
-            "SystemTime",
-            "Instant::now",
-            "std::fs",
-            "std::net",
-            "std::env",
-            "rand::rng",
-            "OsRng",
-            "getrandom",
-        ],
-        why: "no clock, randomness, files, network or environment on floors 0 and 1: pass it in",
+        texts: &["SystemTime", "Instant::now", "rand::rng", "OsRng", "getrandom"],
+        modules: &["fs", "net", "env", "process", "thread"],
+        why: "no clock, randomness, files, network, environment, process or thread on floors 0 and 1: pass it in",
     },
     Ban {
         up_to_floor: 5,
         except: &["residual-ledger", "xtask"],
         texts: &["alloy_provider", "ProviderBuilder"],
+        modules: &[],
         why: "only `ledger` talks JSON-RPC",
     },
     Ban {
         up_to_floor: 3,
         except: &[],
         texts: &["anyhow"],
+        modules: &[],
         why: "no anyhow below floor 4: give the operation its own error",
     },
     Ban {
         up_to_floor: 5,
         except: &["xtask"],
         texts: &["TODO", "FIXME", "todo!(", "unimplemented!(", "struct Mock", "mod mock"],
+        modules: &[],
         why: "nothing unfinished and no mock in src/",
     },
 ];
@@ -91,7 +95,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
         }
         Err(error) => findings.push(error),
     }
-    check_invariants(root, &mut findings);
+    invariants::check(root, &mut findings);
     if findings.is_empty() {
         println!("tidy: nothing to say");
         return ExitCode::SUCCESS;
@@ -181,63 +185,48 @@ fn check_sources(root: &Path, one: &Crate, findings: &mut Vec<String>) {
         if !text.starts_with("//!") {
             findings.push(format!("{shown}: expected a module header (`//!`) that says what it owns"));
         }
-        // What follows `mod tests` is test code, which may read clocks and files.
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for (number, line) in code.lines().enumerate() {
-            for ban in BANS
-                .iter()
-                .filter(|ban| one.floor <= ban.up_to_floor && !ban.except.contains(&one.name.as_str()))
-            {
-                for text in ban.texts.iter().filter(|text| line.contains(**text)) {
-                    findings.push(format!("{shown}:{}: `{text}`: {}", number + 1, ban.why));
-                }
-            }
+        let bans = BANS
+            .iter()
+            .filter(|ban| one.floor <= ban.up_to_floor && !ban.except.contains(&one.name.as_str()));
+        match held(&text, bans) {
+            Ok(held) => findings
+                .extend(held.into_iter().map(|(line, what, why)| format!("{shown}:{line}: `{what}`: {why}"))),
+            Err(error) => findings.push(format!("{shown}: expected Rust: {error}")),
         }
     }
 }
 
-/// Every id that `docs/invariants.md` lists as `- **PAY-1**` must be named by a test.
-fn check_invariants(root: &Path, findings: &mut Vec<String>) {
-    let list = root.join("docs/invariants.md");
-    let Ok(text) = fs::read_to_string(&list) else {
-        findings.push("docs/invariants.md cannot be read".to_owned());
-        return;
-    };
-    let ids: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("- **"))
-        .filter_map(|line| line.split_once("**").map(|(id, _)| id))
-        .collect();
-    if ids.is_empty() {
-        findings.push("docs/invariants.md lists no invariant".to_owned());
-    }
-    let mut sources = Vec::new();
-    for dir in ["crates", "contracts/test", "e2e"] {
-        files(&root.join(dir), &["rs", "sol", "mjs"], &mut sources);
-    }
-    let tests: Vec<String> = sources
-        .iter()
-        .filter_map(|path| {
-            let text = fs::read_to_string(path).ok()?;
-            let in_tests =
-                path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "test");
-            if in_tests || path.starts_with(root.join("e2e")) {
-                Some(text)
-            } else {
-                text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned())
-            }
-        })
-        .collect();
-    for id in ids {
-        let word = id.replace('-', "_");
-        let names_it = |text: &String| {
-            [id, word.as_str(), word.to_lowercase().as_str()].iter().any(|name| {
-                text.match_indices(*name)
-                    .any(|(at, _)| !text[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
-            })
-        };
-        if !tests.iter().any(names_it) {
-            findings.push(format!("docs/invariants.md: no test names {id}"));
+/// What a source holds although it is banned: line, text or module, and why it is banned. The module of tests may read
+/// clocks and files.
+fn held<'a>(
+    text: &str,
+    bans: impl Iterator<Item = &'a Ban>,
+) -> Result<Vec<(usize, &'static str, &'static str)>, LexError> {
+    let source = Source::read(text)?;
+    let tests = source.test_modules();
+    let mut held = Vec::new();
+    for ban in bans {
+        for (number, line) in (1..).zip(text.lines()) {
+            held.extend(
+                ban.texts.iter().filter(|text| line.contains(**text)).map(|text| (number, *text, ban.why)),
+            );
         }
+        held.extend(source.uses_of(ban.modules).into_iter().map(|(line, module)| (line, module, ban.why)));
+    }
+    held.retain(|(line, ..)| !tests.iter().any(|lines| lines.contains(line)));
+    Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ban_reaches_past_what_only_tests_use_but_not_into_their_module() {
+        let ban = Ban { up_to_floor: 1, except: &[], texts: &["SystemTime"], modules: &["fs"], why: "pure" };
+        let text = "#[cfg(test)]\nfn for_tests() {}\n\nuse std::{\n    fmt, fs,\n};\n\n// SystemTime\n\n\
+                    #[cfg(test)]\nmod tests {\n    use std::{fs, time::SystemTime};\n}\n";
+        let found = held(text, [&ban].into_iter()).expect("the text is Rust");
+        assert_eq!(found, [(8, "SystemTime", "pure"), (5, "fs", "pure")]);
     }
 }
