@@ -7,11 +7,15 @@
 //! Owns: the index's form, its limits, and its sealing. Refuses: an index in which anything overlaps, is missing, is out
 //! of order or could be written outside a directory.
 
-use std::collections::HashSet;
+use std::{cell::Cell, collections::HashSet, fmt};
 
 use residual_primitives::AssetId;
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteArray;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_bytes::{ByteArray, Bytes};
+use serde_ipld_dagcbor::de::Deserializer as DagCbor;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -29,6 +33,24 @@ const PIECE_BYTES: usize = LEAF_BYTES - NONCE_BYTES - TAG_BYTES;
 
 /// The most blocks that a sealed index can take.
 pub(crate) const MAX_PIECES: u64 = MAX_INDEX_BYTES.div_ceil(PIECE_BYTES) as u64;
+
+/// The least bytes that a file takes in an encoded index: a list of a path of one byte and two small numbers.
+const MIN_FILE_BYTES: usize = 1 + 2 + 1 + 1;
+
+/// The most bytes that a file takes besides its path.
+const MAX_FILE_BYTES: usize = 1 + 3 + 9 + 9;
+
+/// The least bytes that a leaf takes in an encoded index: a list of its digest, a small number and its key.
+const MIN_LEAF_BYTES: usize = 1 + 34 + 1 + 34;
+
+/// The most bytes that a leaf takes.
+const MAX_LEAF_BYTES: usize = 1 + 34 + 5 + 34;
+
+/// The most bytes that an encoded index takes besides files and leaves: the names of its fields, and its format.
+const MAX_FRAME_BYTES: usize = 64;
+
+/// The most characters of a reason that quotes a malformed index.
+const REASON_CHARS: usize = 200;
 
 /// The longest that a sealed index can be, in bytes.
 pub(crate) const MAX_SEALED_BYTES: u64 =
@@ -100,12 +122,12 @@ pub(crate) struct Index {
     pub(crate) leaves: Vec<LeafEntry>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireIndex {
-    format: String,
-    files: Vec<(TreePath, u64, u64)>,
-    leaves: Vec<(ByteArray<32>, u32, ChunkKey)>,
+/// How an index is written; [`Decoder`] reads it.
+#[derive(Serialize)]
+struct WireIndex<'a> {
+    format: &'a str,
+    files: Vec<(&'a TreePath, u64, u64)>,
+    leaves: Vec<(&'a Bytes, u32, &'a ChunkKey)>,
 }
 
 impl Index {
@@ -116,15 +138,18 @@ impl Index {
 
     pub(crate) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, IndexError> {
         let wire = WireIndex {
-            format: FORMAT.to_owned(),
-            files: self.files.iter().map(|file| (file.path.clone(), file.offset, file.bytes)).collect(),
+            format: FORMAT,
+            files: self.files.iter().map(|file| (&file.path, file.offset, file.bytes)).collect(),
             leaves: self
                 .leaves
                 .iter()
-                .map(|leaf| (ByteArray::new(leaf.digest), leaf.plain_bytes, leaf.key.clone()))
+                .map(|leaf| (Bytes::new(&leaf.digest), leaf.plain_bytes, &leaf.key))
                 .collect(),
         };
-        let bytes = serde_ipld_dagcbor::to_vec(&wire).expect("an index is made of what DAG-CBOR can say");
+        // Room for all of it at once: a buffer that grew would leave copies of chunk keys behind.
+        let room = self.encoded_bytes_at_most().min(MAX_INDEX_BYTES);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        serde_ipld_dagcbor::to_writer(&mut *bytes, &wire).expect("an index is made of what DAG-CBOR can say");
         if bytes.len() > MAX_INDEX_BYTES {
             return Err(IndexError::TooLarge {
                 what: "bytes",
@@ -132,7 +157,12 @@ impl Index {
                 found: bytes.len() as u64,
             });
         }
-        Ok(Zeroizing::new(bytes))
+        Ok(bytes)
+    }
+
+    fn encoded_bytes_at_most(&self) -> usize {
+        let paths: usize = self.files.iter().map(|file| file.path.as_str().len()).sum();
+        MAX_FRAME_BYTES + paths + self.files.len() * MAX_FILE_BYTES + self.leaves.len() * MAX_LEAF_BYTES
     }
 
     pub(crate) fn decode(bytes: &[u8], profile: Profile) -> Result<Self, IndexError> {
@@ -143,32 +173,20 @@ impl Index {
                 found: bytes.len() as u64,
             });
         }
-        let wire: WireIndex = serde_ipld_dagcbor::from_slice(bytes)
-            .map_err(|error| IndexError::Malformed { reason: error.to_string() })?;
-        if wire.format != FORMAT {
-            return Err(IndexError::Malformed { reason: format!("its format is not {FORMAT}") });
-        }
-        let files =
-            wire.files.into_iter().map(|(path, offset, bytes)| FileEntry { path, offset, bytes }).collect();
-        let leaf = |(digest, plain_bytes, key): (ByteArray<32>, u32, ChunkKey)| LeafEntry {
-            digest: digest.into_array(),
-            plain_bytes,
-            key,
-        };
-        let index = Self { files, leaves: wire.leaves.into_iter().map(leaf).collect() };
+        let too_large = Cell::new(None);
+        let mut source = DagCbor::from_slice(bytes);
+        let read = Decoder { bytes: bytes.len(), too_large: &too_large }.deserialize(&mut source);
+        let index = read.and_then(|index| source.end().map(|()| index)).map_err(|error| {
+            // What the decoder says quotes what it found, however long that is.
+            let reason = || error.to_string().chars().take(REASON_CHARS).collect();
+            too_large.take().unwrap_or_else(|| IndexError::Malformed { reason: reason() })
+        })?;
         index.check(profile)?;
         Ok(index)
     }
 
     fn check(&self, profile: Profile) -> Result<(), IndexError> {
         let inconsistent = |reason| Err(IndexError::Inconsistent { reason });
-        let (files, leaves) = (self.files.len(), self.leaves.len() as u64);
-        if files > MAX_FILES {
-            return Err(IndexError::TooLarge { what: "files", limit: MAX_FILES as u64, found: files as u64 });
-        }
-        if leaves > MAX_LEAVES {
-            return Err(IndexError::TooLarge { what: "leaves", limit: MAX_LEAVES, found: leaves });
-        }
         if !self.files.is_sorted_by(|a, b| a.path < b.path) {
             return inconsistent("its paths are not sorted, or one comes twice");
         }
@@ -196,13 +214,137 @@ impl Index {
         let fits = match profile {
             Profile::Fixed => {
                 let full = self.leaves.iter().all(|leaf| leaf.plain_bytes as usize == CHUNK_BYTES);
-                full && leaves == end.div_ceil(CHUNK_BYTES as u64).max(1)
+                full && self.leaves.len() as u64 == end.div_ceil(CHUNK_BYTES as u64).max(1)
             }
             Profile::Cdc => {
-                held == end && (leaves == 1 || self.leaves.iter().all(|leaf| leaf.plain_bytes > 0))
+                held == end && (self.leaves.len() == 1 || self.leaves.iter().all(|leaf| leaf.plain_bytes > 0))
             }
         };
         if fits { Ok(()) } else { inconsistent("its leaves do not hold exactly its files") }
+    }
+}
+
+/// Reads an index, and nothing of a list that is longer than an index may have.
+#[derive(Clone, Copy)]
+struct Decoder<'a> {
+    /// Length of the whole encoding.
+    bytes: usize,
+    /// Where it is left which limit was passed: the errors of a deserializer have no place for that.
+    too_large: &'a Cell<Option<IndexError>>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Field {
+    Format,
+    Files,
+    Leaves,
+}
+
+impl<'de> DeserializeSeed<'de> for Decoder<'_> {
+    type Value = Index;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Index, D::Error> {
+        source.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Decoder<'_> {
+    type Value = Index;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an index")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Index, A::Error> {
+        let (mut format, mut files, mut leaves) = (None, None, None);
+        // No key comes twice: DAG-CBOR has them in order.
+        while let Some(field) = map.next_key()? {
+            match field {
+                Field::Format => format = Some(map.next_value::<&str>()?),
+                Field::Files => {
+                    let entry = |(path, offset, bytes)| FileEntry { path, offset, bytes };
+                    files =
+                        Some(map.next_value_seed(self.list("files", MAX_FILES, MIN_FILE_BYTES, entry))?);
+                }
+                Field::Leaves => {
+                    let entry = |(digest, plain_bytes, key): (ByteArray<32>, _, _)| LeafEntry {
+                        digest: digest.into_array(),
+                        plain_bytes,
+                        key,
+                    };
+                    let limit = MAX_LEAVES as usize;
+                    leaves = Some(map.next_value_seed(self.list("leaves", limit, MIN_LEAF_BYTES, entry))?);
+                }
+            }
+        }
+        if format.ok_or_else(|| A::Error::missing_field("format"))? != FORMAT {
+            return Err(A::Error::custom(format_args!("its format is not {FORMAT}")));
+        }
+        Ok(Index {
+            files: files.ok_or_else(|| A::Error::missing_field("files"))?,
+            leaves: leaves.ok_or_else(|| A::Error::missing_field("leaves"))?,
+        })
+    }
+}
+
+impl<'a> Decoder<'a> {
+    fn list<W, T>(
+        self,
+        what: &'static str,
+        limit: usize,
+        entry_bytes: usize,
+        entry: fn(W) -> T,
+    ) -> ListDecoder<'a, W, T> {
+        ListDecoder { what, limit, room: self.bytes / entry_bytes, entry, too_large: self.too_large }
+    }
+}
+
+/// Reads a list of at most `limit` entries; a longer one is refused before any of it is read.
+struct ListDecoder<'a, W, T> {
+    what: &'static str,
+    limit: usize,
+    /// How many entries there can be in the bytes that there are, whatever the list says.
+    room: usize,
+    /// Takes an entry as it is written.
+    entry: fn(W) -> T,
+    too_large: &'a Cell<Option<IndexError>>,
+}
+
+impl<'de, W: Deserialize<'de>, T> DeserializeSeed<'de> for ListDecoder<'_, W, T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Vec<T>, D::Error> {
+        source.deserialize_seq(self)
+    }
+}
+
+impl<'de, W: Deserialize<'de>, T> Visitor<'de> for ListDecoder<'_, W, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {} {}", self.limit, self.what)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let refuse = |found: usize| {
+            let (limit, found) = (self.limit as u64, found as u64);
+            self.too_large.set(Some(IndexError::TooLarge { what: self.what, limit, found }));
+            A::Error::custom("it is too large")
+        };
+        let promised = list.size_hint().unwrap_or_default();
+        if promised > self.limit {
+            return Err(refuse(promised));
+        }
+        // Room for all of it at once: a list that grew would leave copies of chunk keys behind.
+        let mut entries = Vec::with_capacity(promised.min(self.room));
+        while let Some(entry) = list.next_element()? {
+            if entries.len() == self.limit {
+                return Err(refuse(self.limit + 1));
+            }
+            entries.push((self.entry)(entry));
+        }
+        Ok(entries)
     }
 }
 
@@ -248,8 +390,9 @@ impl IndexSealer {
             hash.update(plain);
             let mut nonce = [0; NONCE_BYTES];
             nonce.copy_from_slice(&hash.finalize().as_bytes()[..NONCE_BYTES]);
-            let mut sealed = plain.to_vec();
-            sealed.reserve(TAG_BYTES);
+            // Room for all of it at once, as above.
+            let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
+            sealed.extend_from_slice(plain);
             cipher::seal_in_place(&self.encryption, &nonce, &aad, &mut sealed);
             sealed.splice(..0, nonce);
             sealed
@@ -326,6 +469,81 @@ mod tests {
             Index::decode(&sample().encode().unwrap(), Profile::Fixed),
             Err(IndexError::Inconsistent { .. })
         ));
+    }
+
+    /// A map of one field, an array that promises `count` entries, and `rest`.
+    fn promising(field: &str, count: u32, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0xa1, 0x60 | field.len() as u8];
+        bytes.extend(field.as_bytes());
+        bytes.push(0x9a);
+        bytes.extend(count.to_be_bytes());
+        bytes.extend(rest);
+        bytes
+    }
+
+    /// No entry of a list that is too long is even looked at: here there is none.
+    #[test]
+    fn seal_1_a_list_that_is_too_long_is_refused_before_its_entries_are_read() {
+        for (field, limit) in [("files", MAX_FILES as u64), ("leaves", MAX_LEAVES)] {
+            let over = u32::try_from(limit + 1).unwrap();
+            let refused = Index::decode(&promising(field, over, b""), Profile::Fixed).unwrap_err();
+            assert_eq!(refused, IndexError::TooLarge { what: field, limit, found: limit + 1 });
+            let refused = Index::decode(&promising(field, over - 1, b""), Profile::Fixed).unwrap_err();
+            assert!(matches!(refused, IndexError::Malformed { .. }), "{refused}");
+        }
+    }
+
+    /// A list that does not say how long it is, as DAG-CBOR has none, and goes on after its limit.
+    #[test]
+    fn a_list_ends_at_its_limit_whatever_it_promised() {
+        let read = Cell::new(0);
+        let entries = (0u32..).inspect(|_| read.set(read.get() + 1)).take_while(|_| true);
+        let too_large = Cell::new(None);
+        let list = ListDecoder { what: "files", limit: 3, room: 9, entry: |n: u32| n, too_large: &too_large };
+        let source = serde::de::value::SeqDeserializer::<_, serde::de::value::Error>::new(entries);
+        assert!(list.deserialize(source).is_err());
+        assert_eq!(too_large.take(), Some(IndexError::TooLarge { what: "files", limit: 3, found: 4 }));
+        assert_eq!(read.get(), 4);
+    }
+
+    #[test]
+    fn room_for_an_encoding_is_enough_and_its_buffer_never_grows() {
+        let longest = FileEntry {
+            path: vec!["p".repeat(250); 4].join("/").parse().unwrap(),
+            offset: u64::MAX,
+            bytes: u64::MAX,
+        };
+        let leaf = LeafEntry { digest: [0; 32], plain_bytes: u32::MAX, key: ChunkKey::from_bytes([0; 32]) };
+        for (files, leaves) in [(0, 0), (1, 1), (300, 5), (5, 300), (70_000, 70_000)] {
+            let index = Index { files: vec![longest.clone(); files], leaves: vec![leaf.clone(); leaves] };
+            let encoded = index.encode().unwrap();
+            assert!(encoded.len() <= index.encoded_bytes_at_most(), "{files} files, {leaves} leaves");
+            assert_eq!(encoded.capacity(), index.encoded_bytes_at_most());
+        }
+    }
+
+    #[test]
+    fn an_index_without_a_field_with_another_or_with_something_after_it_is_refused() {
+        let good = sample().encode().unwrap();
+        let other_format = String::from_utf8_lossy(&good).find(FORMAT).unwrap();
+        let mut renamed = good.to_vec();
+        renamed[other_format] ^= 1;
+        let mut long_name = b"\xa1\x79\xff\xff".to_vec();
+        long_name.extend([b'x'; 0xffff]);
+        for bad in [
+            [&good[..], b"\0"].concat(),
+            renamed,
+            long_name,
+            b"\xa0".to_vec(),
+            b"\xa1\x65files\x80".to_vec(),
+            b"\xa2\x65files\x80\x65files\x80".to_vec(),
+            b"\xa1\x65other\x80".to_vec(),
+            b"\x80".to_vec(),
+        ] {
+            let refused = Index::decode(&bad, Profile::Cdc).unwrap_err();
+            assert!(matches!(refused, IndexError::Malformed { .. }), "{refused:?}");
+            assert!(refused.to_string().len() < 300, "it is not quoted in full");
+        }
     }
 
     #[test]

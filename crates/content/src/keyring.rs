@@ -2,12 +2,10 @@
 //!
 //! Owns: one file a key, sealed under the keyring's secret and bound to its asset and number; making a key exactly once,
 //! durably, before anything is sealed with it. Refuses: overwriting or forgetting a key (content whose key is gone is
-//! gone); keeping its own secret (the caller derives it from an account's keystore or a passphrase).
+//! gone); keeping its own secret (whoever opens it brings that: a data directory has a random one in its
+//! `marketplace.json`, mode 0600, so that a copy of the keyring alone is of no use to who finds it).
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use residual_primitives::AssetId;
 use zeroize::Zeroizing;
@@ -68,9 +66,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::Sealed`] when it was made with another secret, else what went wrong.
     pub fn open(root: impl Into<PathBuf>, secret: KeyringSecret) -> Result<Self, KeyringError> {
-        let root = root.into();
-        create_private_directory(&root)?;
-        let keyring = Self { root, secret };
+        let keyring = Self { root: root.into(), secret };
         // A key that is never used: it tells a wrong secret before anything is sealed under it.
         keyring.load_or_new("check")?;
         Ok(keyring)
@@ -84,7 +80,8 @@ impl Keyring {
         self.load_or_new(&epoch_name(asset, epoch)).map(|key| ContentKey::from_bytes(*key))
     }
 
-    /// K_v of an asset's version, made and kept if there is none yet. `version` is its number on the ledger.
+    /// K_v of an asset's version, made and kept if there is none yet. `version` is its number on the ledger,
+    /// from 1.
     ///
     /// # Errors
     /// When it can be neither read nor kept.
@@ -105,8 +102,7 @@ impl Keyring {
     }
 
     /// The secret from which this keyring's owner wraps keys for buyers.
-    #[must_use]
-    pub fn wrap_secret(&self) -> WrapSecret {
+    pub(crate) fn wrap_secret(&self) -> WrapSecret {
         WrapSecret::from_bytes(blake3::derive_key("residual keyring v1: wrapping", self.secret.expose()))
     }
 
@@ -115,13 +111,20 @@ impl Keyring {
             return Ok(key);
         }
         let path = self.root.join(name);
-        create_private_directory(path.parent().expect("a key lies in the keyring"))?;
+        // Before the key, so that no key is found in a directory that a power cut may take away.
+        let directory = path.parent().expect("a key lies in the keyring");
+        durable::create_directory(directory).map_err(|source| KeyringError::Io {
+            action: "create",
+            path: directory.to_owned(),
+            source,
+        })?;
         let key = Zeroizing::new(random_bytes::<32>());
         let failed = |source| KeyringError::Io { action: "write", path: path.clone(), source };
         if durable::write_new(&path, &self.seal(name, &key)).map_err(failed)? {
             Ok(key)
         } else {
-            // Another process made it meanwhile: theirs counts.
+            // Another process made it meanwhile: theirs counts, once it is sure to stay.
+            durable::flush_directory(directory).map_err(failed)?;
             self.load(name)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
         }
     }
@@ -168,21 +171,12 @@ fn version_name(asset: AssetId, version: u32) -> String {
     format!("{asset}/version-{version}")
 }
 
-fn create_private_directory(path: &Path) -> Result<(), KeyringError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| KeyringError::Io {
-        action: "create",
-        path: path.to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::durable::tests::flushed_by;
 
     fn asset() -> AssetId {
         "5".parse().unwrap()
@@ -194,10 +188,10 @@ mod tests {
         let open =
             || Keyring::open(directory.path().join("keys"), KeyringSecret::from_bytes([1; 32])).unwrap();
         let content_key = open().content_key_or_new(asset(), 0).unwrap();
-        let version_key = open().version_key_or_new(asset(), 0).unwrap();
+        let version_key = open().version_key_or_new(asset(), 1).unwrap();
         assert_eq!(open().content_key_or_new(asset(), 0).unwrap().expose(), content_key.expose());
-        assert_eq!(open().version_key(asset(), 0).unwrap().expose(), version_key.expose());
-        assert_ne!(open().version_key_or_new(asset(), 1).unwrap().expose(), version_key.expose());
+        assert_eq!(open().version_key(asset(), 1).unwrap().expose(), version_key.expose());
+        assert_ne!(open().version_key_or_new(asset(), 2).unwrap().expose(), version_key.expose());
         assert_ne!(open().content_key_or_new(asset(), 1).unwrap().expose(), content_key.expose());
         assert!(matches!(open().version_key(asset(), 7), Err(KeyringError::Missing { .. })));
     }
@@ -207,24 +201,41 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("keys");
         let keyring = Keyring::open(&root, KeyringSecret::from_bytes([1; 32])).unwrap();
-        keyring.version_key_or_new(asset(), 0).unwrap();
         keyring.version_key_or_new(asset(), 1).unwrap();
+        keyring.version_key_or_new(asset(), 2).unwrap();
         assert!(matches!(
             Keyring::open(&root, KeyringSecret::from_bytes([2; 32])),
             Err(KeyringError::Sealed { .. })
         ));
-        let path = root.join(version_name(asset(), 0));
+        let path = root.join(version_name(asset(), 1));
         let good = fs::read(&path).unwrap();
-        let other = fs::read(root.join(version_name(asset(), 1))).unwrap();
+        let other = fs::read(root.join(version_name(asset(), 2))).unwrap();
         let flipped: Vec<u8> = good.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 30)).collect();
         for bad in [&other, &flipped, &good[1..].to_vec(), &[&good[..], b"x"].concat(), &vec![]] {
             fs::write(&path, bad).unwrap();
-            assert!(matches!(keyring.version_key(asset(), 0), Err(KeyringError::Sealed { .. })));
+            assert!(matches!(keyring.version_key(asset(), 1), Err(KeyringError::Sealed { .. })));
             assert!(
-                matches!(keyring.version_key_or_new(asset(), 0), Err(KeyringError::Sealed { .. })),
+                matches!(keyring.version_key_or_new(asset(), 1), Err(KeyringError::Sealed { .. })),
                 "never overwritten"
             );
         }
+    }
+
+    /// A power cut takes away a directory whose name was not flushed, and with it the key of registered content.
+    #[test]
+    fn a_new_key_is_flushed_with_every_directory_above_it_that_is_new() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("keys");
+        let open = || Keyring::open(&root, KeyringSecret::from_bytes([1; 32])).unwrap();
+        let flushed = flushed_by(|| drop(open()));
+        assert_eq!(flushed, [directory.path(), root.as_path()]);
+        let of_asset = root.join(asset().to_string());
+        let flushed = flushed_by(|| drop(open().content_key_or_new(asset(), 0).unwrap()));
+        assert_eq!(flushed, [root.as_path(), of_asset.as_path()]);
+        let flushed = flushed_by(|| drop(open().version_key_or_new(asset(), 1).unwrap()));
+        assert_eq!(flushed, [root.as_path(), of_asset.as_path()]);
+        let flushed = flushed_by(|| drop(open().version_key(asset(), 1).unwrap()));
+        assert!(flushed.is_empty());
     }
 
     #[test]
@@ -233,7 +244,7 @@ mod tests {
         let keyring = Keyring::open(directory.path(), KeyringSecret::from_bytes([1; 32])).unwrap();
         let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
             let racers: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| *keyring.version_key_or_new(asset(), 0).unwrap().expose()))
+                .map(|_| scope.spawn(|| *keyring.version_key_or_new(asset(), 1).unwrap().expose()))
                 .collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).collect()
         });
@@ -248,9 +259,9 @@ mod tests {
         let root = directory.path().join("keys");
         Keyring::open(&root, KeyringSecret::from_bytes([1; 32]))
             .unwrap()
-            .version_key_or_new(asset(), 0)
+            .version_key_or_new(asset(), 1)
             .unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&root), mode(&root.join(version_name(asset(), 0)))), (0o700, 0o600));
+        assert_eq!((mode(&root), mode(&root.join(version_name(asset(), 1)))), (0o700, 0o600));
     }
 }

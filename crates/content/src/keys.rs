@@ -70,7 +70,7 @@ secret! {
     VersionKey
     /// The key of one chunk, as the index lists it. Showing it shows that chunk and nothing else.
     ChunkKey
-    /// What a keyring's files are sealed under; its owner derives it from an account's keystore or a passphrase.
+    /// What a keyring's files are sealed under: random, kept in the `marketplace.json` of a data directory (mode 0600).
     KeyringSecret
     /// What a releaser of keys mixes into its randomness, so that an identical request gets identical bytes.
     WrapSecret

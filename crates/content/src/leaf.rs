@@ -34,8 +34,11 @@ impl LeafSealer {
     }
 
     /// Encrypts a chunk of at most 1 MiB - 16 in place; 16 bytes longer after.
+    ///
+    /// # Panics
+    /// When the chunk is longer: its leaf would be one that nobody reads.
     pub(crate) fn seal(&self, chunk: &mut Vec<u8>) -> ChunkKey {
-        debug_assert!(chunk.len() <= CHUNK_BYTES, "the cutter cuts no larger");
+        assert!(chunk.len() <= CHUNK_BYTES, "the cutter cuts no larger");
         let identity = blake3::keyed_hash(&self.identity, chunk);
         let mut material = Zeroizing::new([0; 64]);
         material[..32].copy_from_slice(&*self.encryption);
@@ -70,6 +73,7 @@ fn associated_data(asset: AssetId, epoch: u32, plain_bytes: usize) -> [u8; 44] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LEAF_BYTES;
 
     #[test]
     fn a_leaf_opens_only_with_its_key_asset_epoch_and_bytes() {
@@ -86,6 +90,16 @@ mod tests {
         assert!(!opens(asset, 3, &ChunkKey::from_bytes([0; 32]), &leaf));
         assert!(!opens(asset, 3, &key, &leaf[1..]));
         assert!(!opens(asset, 3, &key, b"short"));
+    }
+
+    #[test]
+    fn a_chunk_fits_its_leaf_or_is_not_sealed() {
+        let sealer = LeafSealer::new("1".parse().unwrap(), 0, &ContentKey::random());
+        let mut full = vec![7; CHUNK_BYTES];
+        sealer.seal(&mut full);
+        assert_eq!(full.len(), LEAF_BYTES);
+        let longer = std::panic::catch_unwind(|| sealer.seal(&mut vec![7; CHUNK_BYTES + 1]));
+        assert!(longer.is_err());
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub struct LicenceFacts {
     pub rights: Rights,
     /// When it ends, in UNIX seconds; `None` for a perpetual one.
     pub expires_at_s: Option<u64>,
-    /// Which versions of its asset it grants.
+    /// Which versions of its asset it grants; the ledger counts them from 1.
     pub versions: RangeInclusive<u32>,
 }
 
@@ -220,7 +220,7 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
         nonces: impl Into<PathBuf>,
     ) -> Result<Self, ReleaseError> {
         let release = Self { keyring, book, domain, gateway, nonces: nonces.into() };
-        fs::create_dir_all(&release.nonces)
+        durable::create_directory(&release.nonces)
             .map_err(|source| nonce_failed("create", &release.nonces, source))?;
         release.forget_expired(now_s())?;
         Ok(release)
@@ -297,7 +297,11 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
             let mut expiry = [0; 8];
             let read = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut expiry));
             if read.is_ok() && u64::from_be_bytes(expiry) <= now_s {
-                fs::remove_file(&path).map_err(|source| nonce_failed("remove", &path, source))?;
+                match fs::remove_file(&path) {
+                    // Another process forgot it meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(|source| nonce_failed("remove", &path, source))?,
+                }
             }
         }
         Ok(())

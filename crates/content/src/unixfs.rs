@@ -32,7 +32,7 @@ pub enum DagError {
     WrongSize {
         /// The root, or the node in which it showed.
         id: BlockId,
-        /// `bytes` or `leaves`.
+        /// `bytes`, `leaves` or `nodes`.
         what: &'static str,
         /// What was promised.
         expected: u64,
@@ -244,7 +244,9 @@ fn read_node(bytes: &[u8]) -> Option<(Vec<NamedLink<'_>>, &[u8])> {
     fields.0.is_empty().then_some((links, data))
 }
 
-/// The children of a file node.
+/// The children of a file node: at least one, none of them empty. Content is never empty (its last leaf has at least a
+/// tag, its index at least a nonce), so neither is any part of it; a node that says otherwise would have its reader visit
+/// blocks that bring it nothing, a million of them for one of 50 kB.
 pub(crate) fn read_file_node(block: &Block) -> Result<Vec<Subtree>, DagError> {
     let malformed = |found| DagError::Malformed { id: block.id(), expected: "file", found };
     let (links, data) = read_node(block.bytes()).ok_or_else(|| malformed("not a dag-pb node"))?;
@@ -265,6 +267,9 @@ pub(crate) fn read_file_node(block: &Block) -> Result<Vec<Subtree>, DagError> {
         (sum == total).then_some(children)
     };
     let children = sizes().ok_or_else(|| malformed("the file's sizes do not fit its links"))?;
+    if children.is_empty() || children.iter().any(|child| child.file_bytes == 0) {
+        return Err(malformed("it has no links, or one to nothing"));
+    }
     if file_node(&children) != block.bytes() {
         return Err(malformed("not in canonical form"));
     }
@@ -284,9 +289,16 @@ pub(crate) fn read_directory(block: &Block) -> Result<(Subtree, Subtree), DagErr
     Ok((data, index))
 }
 
+/// How many nodes a balanced tree has above its leaves.
+fn nodes_above(leaves: u64) -> u64 {
+    let levels =
+        std::iter::successors(Some(leaves), |&level| (level > 1).then(|| level.div_ceil(MAX_LINKS as u64)));
+    levels.skip(1).sum()
+}
+
 /// Lists the leaves of the file under `root`, in order, reading its nodes from `source`.
 ///
-/// Nothing but the nodes is read, and no more of them than `bytes` and `max_leaves` allow.
+/// Nothing but the nodes is read, and no more of them than a balanced tree of `max_leaves` has.
 ///
 /// # Errors
 /// When a node is missing, damaged or not canonical, or the leaves do not come to `bytes` and at most `max_leaves`.
@@ -297,6 +309,8 @@ pub(crate) fn leaves(
     max_leaves: u64,
 ) -> Result<Vec<Leaf>, DagError> {
     let wrong_size = |what, expected, found| DagError::WrongSize { id: root, what, expected, found };
+    let max_nodes = nodes_above(max_leaves);
+    let mut nodes = 0;
     let mut found = Vec::new();
     let mut found_bytes = 0u64;
     // What is still to be visited, the next on top, with its depth below the root.
@@ -319,7 +333,11 @@ pub(crate) fn leaves(
                 found.push(Leaf { id: next.id, bytes: next.file_bytes });
             }
             Codec::DagPb if depth == MAX_DAG_DEPTH => return Err(DagError::TooDeep { id: next.id }),
+            Codec::DagPb if nodes == max_nodes => {
+                return Err(wrong_size("nodes at most", max_nodes, max_nodes + 1));
+            }
             Codec::DagPb => {
+                nodes += 1;
                 let children = read_file_node(&source.get(&next.id)?)?;
                 let below = children.iter().map(|child| child.file_bytes).sum();
                 if below != next.file_bytes {
@@ -346,6 +364,8 @@ pub(crate) fn leaves(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -434,6 +454,85 @@ mod tests {
             assert_eq!(root.file_bytes, count as u64);
             assert!(nodes.iter().all(|node| read_file_node(node).is_ok()));
         }
+    }
+
+    /// Counts what is asked of it.
+    struct Nodes {
+        blocks: Vec<Block>,
+        reads: AtomicUsize,
+    }
+
+    impl Nodes {
+        fn new(blocks: Vec<Block>) -> Self {
+            Self { blocks, reads: AtomicUsize::new(0) }
+        }
+
+        /// How often it was asked since the last time.
+        fn reads(&self) -> usize {
+            self.reads.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    impl BlockSource for Nodes {
+        fn get(&self, id: &BlockId) -> Result<Block, StoreError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let block = self.blocks.iter().find(|block| block.id() == *id).cloned();
+            block.ok_or_else(|| StoreError::Missing { id: *id, place: "the test".to_owned() })
+        }
+
+        fn has(&self, id: &BlockId) -> Result<bool, StoreError> {
+            Ok(self.blocks.iter().any(|block| block.id() == *id))
+        }
+    }
+
+    fn node_over(children: &[Subtree]) -> (Subtree, Block) {
+        let mut block = None;
+        let mut keep = |node| {
+            block = Some(node);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let subtree = close(children, &mut keep).unwrap();
+        (subtree, block.expect("closing emits the node"))
+    }
+
+    #[test]
+    fn leaves_are_listed_in_order_from_as_few_nodes_as_there_are() {
+        for count in [1, 2, MAX_LINKS, MAX_LINKS + 1, 2 * MAX_LINKS + 7] {
+            let all: Vec<Leaf> = (0..count).map(|i| leaf(&i.to_be_bytes())).collect();
+            let (root, blocks) = build(all.iter().copied());
+            assert_eq!(blocks.len() as u64, nodes_above(count as u64));
+            let source = Nodes::new(blocks);
+            assert_eq!(leaves(&source, root.id, root.file_bytes, count as u64).unwrap(), all);
+            assert_eq!(source.reads(), source.blocks.len());
+        }
+        assert_eq!(nodes_above((MAX_LINKS * MAX_LINKS + 1) as u64), 1025 + 2 + 1);
+    }
+
+    /// SEAL-1: nodes that hold nothing, linked a thousand times from nodes that are linked a thousand times.
+    #[test]
+    fn seal_1_empty_nodes_do_not_multiply_reads() {
+        let (nothing, bottom) = node_over(&[]);
+        let (many, middle) = node_over(&vec![nothing; MAX_LINKS]);
+        let real = leaf(b"x");
+        let (root, top) = node_over(&[&vec![many; MAX_LINKS - 1][..], &[real.into()]].concat());
+        let (beside, alone) = node_over(&[nothing, real.into()]);
+        let source = Nodes::new(vec![bottom, middle, top, alone]);
+        for id in [nothing.id, many.id, root.id, beside.id] {
+            let refused = leaves(&source, id, 1, 1 << 20);
+            assert!(matches!(refused, Err(DagError::Malformed { .. })), "{refused:?}");
+            assert_eq!(source.reads(), 1);
+        }
+    }
+
+    /// SEAL-1: a node for every leaf reads a thousand times what the leaves need.
+    #[test]
+    fn seal_1_a_tree_has_no_more_nodes_than_a_balanced_one() {
+        let (single, below) = node_over(&[leaf(b"x").into()]);
+        let (root, top) = node_over(&[single; MAX_LINKS]);
+        let source = Nodes::new(vec![below, top]);
+        let refused = leaves(&source, root.id, MAX_LINKS as u64, MAX_LINKS as u64);
+        assert!(matches!(refused, Err(DagError::WrongSize { what: "nodes at most", .. })), "{refused:?}");
+        assert_eq!(source.reads(), 1);
     }
 
     proptest! {

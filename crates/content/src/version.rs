@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     block::{BlockId, Codec},
-    index::{FileEntry, Index, IndexError, IndexSealer, MAX_PIECES},
+    index::{FileEntry, Index, IndexError, IndexSealer, MAX_PIECES, MAX_SEALED_BYTES},
     keys::VersionKey,
     leaf,
     limits::TAG_BYTES,
@@ -135,7 +135,7 @@ impl<S: BlockSource> OpenVersion<S> {
         let manifest = &signed.manifest;
         let directory = source.get(&manifest.content.block()).map_err(DagError::from)?;
         let (_, sealed_index) = unixfs::read_directory(&directory)?;
-        let index = read_index(&source, manifest, sealed_index.id, key)?;
+        let index = Index::decode(&read_index(&source, manifest, sealed_index.id, key)?, manifest.profile)?;
         check_index(&index, manifest, sealed_index)?;
         let starts = index
             .leaves
@@ -254,15 +254,18 @@ impl<S: BlockSource> OpenVersion<S> {
     }
 }
 
+/// The encoded index, opened with the version key.
 fn read_index(
     source: &dyn BlockSource,
     manifest: &Manifest,
     root: BlockId,
     key: &VersionKey,
-) -> Result<Index, OpenError> {
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let pieces = unixfs::leaves(source, root, manifest.index_bytes, MAX_PIECES)?;
     let sealer = IndexSealer::new(manifest.asset, manifest.epoch, key);
-    let mut encoded = Zeroizing::new(Vec::new());
+    // Room for all of it at once: a buffer that grew would leave copies of chunk keys behind. The pieces come to as many
+    // bytes as the manifest says, which says no more than an index may have.
+    let mut encoded = Zeroizing::new(Vec::with_capacity(manifest.index_bytes.min(MAX_SEALED_BYTES) as usize));
     for (piece, number) in pieces.iter().zip(0..) {
         let sealed = source.get(&piece.id).map_err(DagError::from)?;
         if sealed.bytes().len() as u64 != piece.bytes {
@@ -274,7 +277,7 @@ fn read_index(
         let opened = sealer.open(number, pieces.len() as u64, sealed.bytes())?;
         encoded.extend_from_slice(&opened);
     }
-    Ok(Index::decode(&encoded, manifest.profile)?)
+    Ok(encoded)
 }
 
 /// The leaves that the index lists must be those under the content root, and its keys those of the manifest.
@@ -408,6 +411,29 @@ mod tests {
         let signed = manifest.sign(&Publisher(SigningKey::from_slice(&[5; 32]).unwrap())).unwrap();
         store.put(&signed.block()).unwrap();
         (signed.record(), version_key)
+    }
+
+    /// A buffer that grows leaves what it held in freed memory, and an index holds the chunk keys.
+    #[test]
+    fn an_index_of_many_pieces_is_put_together_where_it_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::open(directory.path()).unwrap();
+        let (record, key) = hostile(&store, 1000, None);
+        let mut manifest = SignedManifest::open(&store, &record).unwrap().manifest;
+        let plain: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
+        let mut put = |block: Block| store.put(&block).map(drop);
+        let mut builder = FileBuilder::default();
+        for sealed in IndexSealer::new(manifest.asset, manifest.epoch, &key).seal(&plain) {
+            let piece = Block::new(Codec::Raw, sealed);
+            put(piece.clone()).unwrap();
+            let leaf = Leaf { id: piece.id(), bytes: piece.bytes().len() as u64 };
+            builder.push(leaf, &mut put).unwrap();
+        }
+        let root = builder.finish(&mut put).unwrap().unwrap();
+        manifest.index_bytes = root.file_bytes;
+        let encoded = read_index(&store, &manifest, root.id, &key).unwrap();
+        assert_eq!(*encoded, plain);
+        assert_eq!(encoded.capacity() as u64, manifest.index_bytes);
     }
 
     #[test]

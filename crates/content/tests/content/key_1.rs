@@ -66,7 +66,7 @@ impl Scene {
         let keyring =
             Keyring::open(directory.path().join("keys"), KeyringSecret::from_bytes([1; 32])).unwrap();
         let book = Book::default();
-        for version in 0..2 {
+        for version in 1..=2 {
             let key = keyring.version_key_or_new(asset, version).unwrap();
             book.commitments.lock().unwrap().insert((asset, version), key.commitment(asset));
         }
@@ -76,7 +76,7 @@ impl Scene {
             holder: holder.publisher(),
             rights: Rights::ACCESS,
             expires_at_s: None,
-            versions: 0..=0,
+            versions: 1..=1,
         };
         book.licences.lock().unwrap().insert(licence, facts);
         Self { directory, keyring, book, holder, buyer: BuyerKey::random(), licence }
@@ -96,7 +96,7 @@ impl Scene {
     fn request(&self) -> KeyRequest {
         KeyRequest {
             licenceId: self.licence.to_u256(),
-            version: 0,
+            version: 1,
             hpkePublicKey: self.buyer.public(),
             nonce: B256::repeat_byte(1),
             expiry: now_s() + 300,
@@ -119,10 +119,10 @@ fn key_1_the_holder_of_a_licence_gets_the_key_of_the_version_it_grants() {
     let scene = Scene::new();
     let Ok(Released::Key(wrapped)) = scene.ask(scene.request()) else { panic!("no key") };
     let asset = scene.licence.asset();
-    let key_commitment = scene.book.commitments.lock().unwrap()[&(asset, 0)];
-    let binding = KeyBinding { licence: scene.licence, version: 0, key_commitment };
+    let key_commitment = scene.book.commitments.lock().unwrap()[&(asset, 1)];
+    let binding = KeyBinding { licence: scene.licence, version: 1, key_commitment };
     let key = scene.buyer.unwrap(&wrapped, &binding).unwrap();
-    assert_eq!(key.expose(), scene.keyring.version_key(asset, 0).unwrap().expose());
+    assert_eq!(key.expose(), scene.keyring.version_key(asset, 1).unwrap().expose());
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn key_1_without_a_licence_that_grants_it_there_is_no_key() {
             |scene, _| scene.change(|facts| facts.rights = Rights::TRAIN),
             |e| matches!(e, ReleaseError::NoAccess { .. }),
         ),
-        (|_, r| r.version = 1, |e| matches!(e, ReleaseError::VersionNotGranted { .. })),
+        (|_, r| r.version = 2, |e| matches!(e, ReleaseError::VersionNotGranted { .. })),
         (
             |scene, r| {
-                scene.change(|facts| facts.versions = 0..=u32::MAX);
-                r.version = 2;
+                scene.change(|facts| facts.versions = 1..=u32::MAX);
+                r.version = 3;
             },
             |e| matches!(e, ReleaseError::VersionNotGranted { .. }),
         ),
@@ -198,25 +198,25 @@ fn key_1_a_signature_by_another_in_another_domain_or_altered_is_refused() {
 #[test]
 fn key_1_a_nonce_serves_one_request_also_after_a_restart() {
     let scene = Scene::new();
-    scene.change(|facts| facts.versions = 0..=1);
+    scene.change(|facts| facts.versions = 1..=2);
     let request = scene.request();
     let first = scene.ask(request.clone()).unwrap();
     // Each `ask` opens the release anew.
     assert_eq!(scene.ask(request.clone()).unwrap(), first, "an identical request gets identical bytes");
     for other in [
-        KeyRequest { version: 1, ..request.clone() },
+        KeyRequest { version: 2, ..request.clone() },
         KeyRequest { hpkePublicKey: BuyerKey::random().public(), ..request.clone() },
         KeyRequest { expiry: request.expiry + 1, ..request.clone() },
     ] {
         assert!(matches!(scene.ask(other), Err(ReleaseError::NonceUsed { .. })));
     }
-    scene.ask(KeyRequest { nonce: B256::repeat_byte(2), version: 1, ..request }).unwrap();
+    scene.ask(KeyRequest { nonce: B256::repeat_byte(2), version: 2, ..request }).unwrap();
 }
 
 #[test]
 fn a_refused_request_uses_up_no_nonce_and_expired_nonces_are_forgotten() {
     let scene = Scene::new();
-    scene.ask(KeyRequest { version: 1, ..scene.request() }).unwrap_err();
+    scene.ask(KeyRequest { version: 2, ..scene.request() }).unwrap_err();
     scene.ask(scene.request()).unwrap();
     let nonces = scene.directory.path().join("nonces");
     let count = || std::fs::read_dir(&nonces).unwrap().count();
@@ -229,13 +229,37 @@ fn a_refused_request_uses_up_no_nonce_and_expired_nonces_are_forgotten() {
     assert_eq!(count(), 0);
 }
 
+/// A gateway and its owner's commands have the same nonces.
+#[test]
+fn processes_that_forget_the_same_nonces_at_once_do_not_disturb_one_another() {
+    let scene = Scene::new();
+    let nonces = scene.directory.path().join("nonces");
+    std::fs::create_dir(&nonces).unwrap();
+    for round in 0..10 {
+        for i in 0..200 {
+            let record = [&(now_s() - 1).to_be_bytes()[..], &[0; 32]].concat();
+            std::fs::write(nonces.join(format!("{round}-{i}")), record).unwrap();
+        }
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    scene.release();
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(&nonces).unwrap().count(), 0);
+    }
+}
+
 #[test]
 fn a_key_that_is_not_here_or_not_the_registered_one_is_not_released() {
     let scene = Scene::new();
     let asset = scene.licence.asset();
-    scene.book.commitments.lock().unwrap().insert((asset, 0), KeyCommitment(B256::ZERO));
+    scene.book.commitments.lock().unwrap().insert((asset, 1), KeyCommitment(B256::ZERO));
     assert!(matches!(scene.ask(scene.request()), Err(ReleaseError::OtherKey { .. })));
-    scene.change(|facts| facts.versions = 0..=5);
+    scene.change(|facts| facts.versions = 1..=5);
     scene.book.commitments.lock().unwrap().insert((asset, 5), KeyCommitment(B256::ZERO));
     let refused = scene.ask(KeyRequest { version: 5, ..scene.request() });
     assert!(matches!(refused, Err(ReleaseError::Keyring(KeyringError::Missing { .. }))));

@@ -1,6 +1,6 @@
 // Writes helia.json: the CIDs that a real Helia gives to contents that the Rust tests build again.
 //
-//   npm ci --ignore-scripts && npm run generate
+//   ../../../../contracts/scripts/setup . && npm run generate
 //
 // Byte i of a `pattern` is the low byte of (i * 167 + (i >> 8) * 13 + seed); `zeros` is all zero bytes.
 // The settings are those of IPIP-499 `unixfs-v1-2025`.
