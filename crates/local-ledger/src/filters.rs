@@ -1,11 +1,15 @@
 //! Polled filters: what happened since a client last asked. Kept in memory only, and forgotten when not asked for.
+//!
+//! Owns also how much all open filters and subscriptions may name together, since a client chooses how long each is.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, U256};
 use alloy_rpc_types_eth::{Filter, FilterChanges};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::convert::RpcTransaction;
 use crate::logs::{self, LogError};
@@ -14,6 +18,10 @@ use crate::store::Snapshot;
 
 /// Filters open at a time, of all clients.
 const FILTERS_MAX: usize = 1024;
+
+/// Addresses and topics that all open filters and subscriptions may name together; each takes up to 350 bytes, most of
+/// them for its bloom.
+const NAMED_IN_ALL_MAX: usize = 100_000;
 
 /// A filter nobody asked about for so long is gone (geth's figure).
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -26,7 +34,21 @@ const CHANGES_BLOCKS_MAX: u64 = logs::LOG_BLOCKS_MAX;
 pub(crate) enum Kind {
     Blocks,
     Transactions,
-    Logs(Arc<Filter>),
+    Logs(Arc<KeptFilter>),
+}
+
+/// A filter of logs that stays, for as long as it has its share of what may be named in all.
+pub(crate) struct KeptFilter {
+    filter: Filter,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Deref for KeptFilter {
+    type Target = Filter;
+
+    fn deref(&self) -> &Filter {
+        &self.filter
+    }
 }
 
 /// Why a filter does not answer.
@@ -38,6 +60,11 @@ pub(crate) enum FilterError {
     NotOfLogs { id: U256 },
     #[error("{FILTERS_MAX} filters are open, which is the limit: uninstall some")]
     TooMany,
+    #[error(
+        "open filters and subscriptions name {NAMED_IN_ALL_MAX} addresses and topics together, which is the limit: \
+        end some"
+    )]
+    TooMuch,
     #[error(transparent)]
     Logs(#[from] LogError),
 }
@@ -49,9 +76,16 @@ struct Open {
     asked: Instant,
 }
 
-#[derive(Default)]
 pub(crate) struct Filters {
     open: Mutex<HashMap<U256, Open>>,
+    /// What may still be named.
+    room: Arc<Semaphore>,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self { open: Mutex::default(), room: Arc::new(Semaphore::new(NAMED_IN_ALL_MAX)) }
+    }
 }
 
 impl Filters {
@@ -60,6 +94,16 @@ impl Filters {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, filter| filter.asked.elapsed() < IDLE_MAX);
         f(&mut open)
+    }
+
+    /// Takes a filter of logs that is to stay, here or in a subscription.
+    pub(crate) fn keep(&self, filter: Filter) -> Result<Arc<KeptFilter>, FilterError> {
+        logs::check(&filter)?;
+        // What is forgotten gives its share back.
+        self.with(|_| ());
+        let named = u32::try_from(logs::named(&filter)).map_err(|_| FilterError::TooMuch)?;
+        let share = self.room.clone().try_acquire_many_owned(named).map_err(|_| FilterError::TooMuch)?;
+        Ok(Arc::new(KeptFilter { filter, _share: share }))
     }
 
     /// Opens a filter of what comes after the newest block.
@@ -80,7 +124,7 @@ impl Filters {
     }
 
     /// The filter of logs that was given at the opening.
-    pub(crate) fn logs(&self, id: U256) -> Result<Arc<Filter>, FilterError> {
+    pub(crate) fn logs(&self, id: U256) -> Result<Arc<KeptFilter>, FilterError> {
         self.with(|open| {
             let filter = open.get_mut(&id).ok_or(FilterError::NotFound)?;
             filter.asked = Instant::now();
@@ -136,4 +180,41 @@ fn hashes(snapshot: &Snapshot, from: u64, to: u64, transactions: bool) -> Result
         }
     }
     Ok(hashes)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+
+    /// A filter of `addresses` and `topics`, the topics spread over the positions.
+    fn naming(addresses: usize, topics: usize) -> Filter {
+        let mut filter = Filter::new();
+        for i in 0..addresses {
+            filter.address.insert(Address::from_word(U256::from(i).into()));
+        }
+        for i in 0..topics {
+            filter.topics[i % 4].insert(U256::from(i).into());
+        }
+        filter
+    }
+
+    #[test]
+    fn filters_are_bounded_in_what_they_name() {
+        let filters = Filters::default();
+        filters.keep(naming(logs::NAMED_MAX, logs::NAMED_MAX)).unwrap();
+        let e = filters.keep(naming(logs::NAMED_MAX + 1, 0)).err().unwrap();
+        assert_eq!(e.to_string(), "filter names 1001 addresses, the limit is 1000: ask in parts");
+        let e = filters.keep(naming(0, logs::NAMED_MAX + 1)).err().unwrap();
+        assert_eq!(e.to_string(), "filter names 1001 topics, the limit is 1000: ask in parts");
+
+        let each = 2 * logs::NAMED_MAX;
+        let keep = || filters.keep(naming(logs::NAMED_MAX, logs::NAMED_MAX));
+        let mut kept: Vec<_> = (0..NAMED_IN_ALL_MAX / each).map(|_| keep().unwrap()).collect();
+        assert!(matches!(keep().err(), Some(FilterError::TooMuch)));
+        filters.keep(Filter::new()).unwrap();
+        kept.pop();
+        keep().unwrap();
+    }
 }

@@ -14,6 +14,9 @@ pub(crate) const LOG_BLOCKS_MAX: u64 = 10_000;
 /// Logs that a query may return.
 pub(crate) const LOGS_MAX: usize = 10_000;
 
+/// Addresses that one filter may name, and topics in all its positions (geth's figure).
+pub(crate) const NAMED_MAX: usize = 1000;
+
 /// Transactions that a query with an address may look into.
 const LOOKED_INTO_MAX: usize = 100_000;
 
@@ -24,6 +27,8 @@ pub(crate) enum LogError {
         "query spans {found} blocks, the limit without an address is {LOG_BLOCKS_MAX}: narrow it or name addresses"
     )]
     Range { found: u64 },
+    #[error("filter names {found} {what}, the limit is {NAMED_MAX}: ask in parts")]
+    Named { found: usize, what: &'static str },
     #[error("query returns more than {LOGS_MAX} logs: narrow it, blocks {from} to {fits} fit")]
     Count { from: u64, fits: u64 },
     #[error("query returns more than {LOGS_MAX} logs in block {block} alone: narrow it by address or topic")]
@@ -36,6 +41,26 @@ pub(crate) enum LogError {
     UnknownBlock(B256),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// How many topics a filter names in all its positions.
+fn topics(filter: &Filter) -> usize {
+    filter.topics.iter().map(|position| position.len()).sum()
+}
+
+/// How many addresses and topics a filter names: its size.
+pub(crate) fn named(filter: &Filter) -> usize {
+    filter.address.len() + topics(filter)
+}
+
+/// Refuses a filter that names too much.
+pub(crate) fn check(filter: &Filter) -> Result<(), LogError> {
+    for (found, what) in [(filter.address.len(), "addresses"), (topics(filter), "topics")] {
+        if found > NAMED_MAX {
+            return Err(LogError::Named { found, what });
+        }
+    }
+    Ok(())
 }
 
 /// First and last block of a filter, the last at most the newest; `None` when it lies wholly in the future.

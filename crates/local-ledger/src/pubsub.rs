@@ -9,11 +9,12 @@ use alloy_rpc_types_eth::Filter;
 use alloy_rpc_types_eth::pubsub::{Params, SubscriptionKind};
 use jsonrpsee::core::SubscriptionResult;
 use jsonrpsee::server::{IdProvider, PendingSubscriptionSink};
-use jsonrpsee::types::{ErrorObjectOwned, SubscriptionId, error::INVALID_PARAMS_CODE};
+use jsonrpsee::types::SubscriptionId;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
+use crate::filters::{FilterError, Filters, KeptFilter};
 use crate::store::{Snapshot, StoreError};
 use crate::{convert, logs, pool};
 
@@ -27,10 +28,21 @@ impl IdProvider for HexIds {
     }
 }
 
+/// Why there is no subscription.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubscribeError {
+    #[error("unknown subscription: newHeads, logs and newPendingTransactions are served")]
+    Unknown,
+    #[error("these parameters do not belong to this subscription")]
+    Params,
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
 /// What a subscription tells of every block.
-enum Topic {
+pub(crate) enum Topic {
     Heads,
-    Logs(Box<Filter>),
+    Logs(Arc<KeptFilter>),
     /// Hashes, or whole transactions. A transaction is told of when it is in a block: before, it is either not
     /// durable or waits in the queue.
     Transactions {
@@ -39,11 +51,15 @@ enum Topic {
 }
 
 impl Topic {
-    fn of(kind: SubscriptionKind, params: Option<Params>) -> Result<Self, &'static str> {
+    pub(crate) fn of(
+        kind: SubscriptionKind,
+        params: Option<Params>,
+        filters: &Filters,
+    ) -> Result<Self, SubscribeError> {
         match (kind, params.unwrap_or_default()) {
             (SubscriptionKind::NewHeads, Params::None) => Ok(Self::Heads),
-            (SubscriptionKind::Logs, Params::None) => Ok(Self::Logs(Box::default())),
-            (SubscriptionKind::Logs, Params::Logs(filter)) => Ok(Self::Logs(filter)),
+            (SubscriptionKind::Logs, Params::None) => Ok(Self::Logs(filters.keep(Filter::new())?)),
+            (SubscriptionKind::Logs, Params::Logs(filter)) => Ok(Self::Logs(filters.keep(*filter)?)),
             (SubscriptionKind::NewPendingTransactions, Params::None) => {
                 Ok(Self::Transactions { whole: false })
             }
@@ -55,8 +71,8 @@ impl Topic {
                 | SubscriptionKind::Logs
                 | SubscriptionKind::NewPendingTransactions,
                 _,
-            ) => Err("these parameters do not belong to this subscription"),
-            _ => Err("unknown subscription: newHeads, logs and newPendingTransactions are served"),
+            ) => Err(SubscribeError::Params),
+            _ => Err(SubscribeError::Unknown),
         }
     }
 
@@ -80,20 +96,12 @@ fn raw(item: &impl Serialize) -> Box<RawValue> {
     to_raw_value(item).expect("the shapes of the RPC have string keys and cannot fail to be written")
 }
 
-/// Tells a client of every block from now on, until it leaves or the ledger closes.
+/// Tells a client of the topic in every block from now on, until it leaves or the ledger closes.
 pub(crate) async fn follow(
     pending: PendingSubscriptionSink,
-    kind: SubscriptionKind,
-    params: Option<Params>,
+    topic: Topic,
     mut head: watch::Receiver<Arc<Snapshot>>,
 ) -> SubscriptionResult {
-    let topic = match Topic::of(kind, params) {
-        Ok(topic) => topic,
-        Err(why) => {
-            pending.reject(ErrorObjectOwned::owned(INVALID_PARAMS_CODE, why, None::<()>)).await;
-            return Ok(());
-        }
-    };
     let mut next = head.borrow_and_update().number() + 1;
     let sink = pending.accept().await?;
     loop {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_consensus::Transaction as _;
-use alloy_consensus::transaction::TxHashRef;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::AccessListResult;
 use alloy_evm::EvmEnv;
@@ -33,7 +32,7 @@ use crate::filters::{FilterError, Filters, Kind};
 use crate::genesis::BASE_FEE;
 use crate::logs::{self, LogError};
 use crate::pool::{self, SubmitError};
-use crate::pubsub;
+use crate::pubsub::{self, SubscribeError, Topic};
 use crate::store::{Block, Facts, Snapshot, StoreError};
 use crate::writer::{Clock, Job, next_header, panic_text, seal};
 
@@ -187,6 +186,8 @@ enum RpcError {
     Logs(#[from] LogError),
     #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
     #[error("invalid reward percentiles: at most {PERCENTILES_MAX}, from 0 to 100, ascending")]
     Percentiles,
     #[error("the clock goes forward by 0 to {CLOCK_STEP_MAX_S} seconds at a time, not {0}")]
@@ -207,14 +208,18 @@ impl RpcError {
             Self::StillQueued(_) => 4,
             Self::Call(CallError::Request(_) | CallError::Override(_))
             | Self::Percentiles
-            | Self::ClockStep(_) => INVALID_PARAMS_CODE,
+            | Self::ClockStep(_)
+            | Self::Subscribe(SubscribeError::Unknown | SubscribeError::Params) => INVALID_PARAMS_CODE,
             Self::Logs(LogError::Backwards { .. }) => INVALID_PARAMS_CODE,
-            Self::Logs(e) | Self::Filter(FilterError::Logs(e))
+            Self::Logs(e)
+            | Self::Filter(FilterError::Logs(e))
+            | Self::Subscribe(SubscribeError::Filter(FilterError::Logs(e)))
                 if !matches!(e, LogError::Store(_) | LogError::UnknownBlock(_)) =>
             {
                 -32005
             }
-            Self::Filter(FilterError::TooMany) => -32005,
+            Self::Filter(FilterError::TooMany | FilterError::TooMuch)
+            | Self::Subscribe(SubscribeError::Filter(FilterError::TooMuch)) => -32005,
             Self::Store(_) | Self::Panic(_) | Self::Call(CallError::Store(_)) => INTERNAL_ERROR_CODE,
             _ => -32000,
         }
@@ -238,7 +243,7 @@ pub(crate) struct Rpc {
     jobs: mpsc::Sender<Job>,
     facts: Facts,
     clock: Clock,
-    filters: Filters,
+    filters: Arc<Filters>,
     heavy: Semaphore,
 }
 
@@ -257,7 +262,7 @@ impl Rpc {
         facts: Facts,
         clock: Clock,
     ) -> Self {
-        Self { head, jobs, facts, clock, filters: Filters::default(), heavy: Semaphore::new(HEAVY_MAX) }
+        Self { head, jobs, facts, clock, filters: Arc::default(), heavy: Semaphore::new(HEAVY_MAX) }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -509,7 +514,7 @@ impl EthServer for Rpc {
             if let Some((number, index)) = snapshot.place(hash)? {
                 return transaction_at(&snapshot, number.into(), index);
             }
-            Ok(snapshot.queued()?.into_iter().find(|tx| *tx.tx_hash() == hash).map(convert::queued))
+            Ok(snapshot.queued_transaction(hash)?.map(convert::queued))
         })
     }
 
@@ -589,7 +594,10 @@ impl EthServer for Rpc {
     }
 
     fn new_filter(&self, filter: Filter) -> RpcResult<U256> {
-        self.read(|snapshot| Ok(self.filters.open(Kind::Logs(Arc::new(filter)), &snapshot)?))
+        self.read(|snapshot| {
+            let kind = Kind::Logs(self.filters.keep(filter)?);
+            Ok(self.filters.open(kind, &snapshot)?)
+        })
     }
 
     fn new_block_filter(&self) -> RpcResult<U256> {
@@ -601,7 +609,8 @@ impl EthServer for Rpc {
     }
 
     async fn filter_changes(&self, id: U256) -> RpcResult<FilterChanges<RpcTransaction>> {
-        self.read(|snapshot| Ok(self.filters.changes(id, &snapshot)?))
+        let filters = self.filters.clone();
+        self.heavy(move |snapshot| Ok(filters.changes(id, &snapshot)?)).await
     }
 
     async fn filter_logs(&self, id: U256) -> RpcResult<Vec<RpcLog>> {
@@ -619,7 +628,13 @@ impl EthServer for Rpc {
         kind: SubscriptionKind,
         params: Option<Params>,
     ) -> SubscriptionResult {
-        pubsub::follow(pending, kind, params, self.head.clone()).await
+        match Topic::of(kind, params, &self.filters) {
+            Ok(topic) => pubsub::follow(pending, topic, self.head.clone()).await,
+            Err(why) => {
+                pending.reject(RpcError::from(why)).await;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -649,6 +664,7 @@ fn find_receipt(snapshot: &Snapshot, hash: B256) -> Result<Option<TransactionRec
 }
 
 fn find_logs(snapshot: &Snapshot, filter: &Filter) -> Result<Vec<RpcLog>, RpcError> {
+    logs::check(filter)?;
     match logs::range(snapshot, filter)? {
         Some((from, to)) if from <= to => Ok(logs::find(snapshot, filter, from, to)?),
         _ => Ok(Vec::new()),

@@ -8,10 +8,11 @@
 //! There is no state trie, so no proofs: a block's `stateRoot` is a running digest of all changes up to it, and
 //! two ledgers with the same blocks have the same one.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use alloy_consensus::transaction::{Recovered, SignerRecoverable};
+use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, U256, keccak256};
@@ -214,9 +215,15 @@ pub(crate) struct Facts {
     pub(crate) clock_ahead_s: u64,
 }
 
+/// The key in [`QUEUE`] of each transaction that waits, by its hash: who asks for a hash that is not known must not have
+/// the whole queue read.
+type QueueIndex = HashMap<B256, [u8; 28]>;
+
 /// The open store; the writer owns it, everyone else reads through snapshots.
 pub(crate) struct Store {
     db: Database,
+    /// As of the last commit. Held in memory, for it is short and follows from the queue; shared with the snapshots.
+    queued: Arc<QueueIndex>,
 }
 
 impl Store {
@@ -226,12 +233,17 @@ impl Store {
         if !db.check_integrity()? {
             tracing::warn!(path = %path.display(), "the store was repaired after a crash");
         }
-        Ok(Self { db })
+        let mut queued = QueueIndex::new();
+        for entry in db.begin_read()?.open_table(QUEUE)?.range::<&[u8; 28]>(..)? {
+            let (key, bytes) = entry?;
+            queued.insert(keccak256(bytes.value()), *key.value());
+        }
+        Ok(Self { db, queued: Arc::new(queued) })
     }
 
     /// Makes a store that holds the genesis block.
     pub(crate) fn create(path: &Path, facts: &Facts, genesis: &NewBlock) -> Result<Self, StoreError> {
-        let store = Self { db: Database::create(path)? };
+        let store = Self { db: Database::create(path)?, queued: Arc::default() };
         let txn = store.db.begin_write()?;
         put_facts(&txn, facts)?;
         // Readers open every table, also those that stay empty for a while.
@@ -267,21 +279,29 @@ impl Store {
         if let Some(block) = block {
             put_block(&txn, block)?;
         }
+        let mut queued = self.queued.clone();
         if !queue.is_empty() {
             let mut table = txn.open_table(QUEUE)?;
+            let index = Arc::make_mut(&mut queued);
             for change in queue {
                 match change {
                     QueueChange::Add(tx) => {
                         let key = account_key(tx.signer(), alloy_consensus::Transaction::nonce(tx.inner()));
-                        table.insert(&key, tx.inner().encoded_2718().as_slice())?;
+                        if let Some(replaced) = table.insert(&key, tx.inner().encoded_2718().as_slice())? {
+                            index.remove(&keccak256(replaced.value()));
+                        }
+                        index.insert(*tx.inner().tx_hash(), key);
                     }
                     QueueChange::Remove(sender, nonce) => {
-                        table.remove(&account_key(*sender, *nonce))?;
+                        if let Some(removed) = table.remove(&account_key(*sender, *nonce))? {
+                            index.remove(&keccak256(removed.value()));
+                        }
                     }
                 }
             }
         }
         txn.commit()?;
+        self.queued = queued;
         self.snapshot()
     }
 
@@ -305,6 +325,7 @@ impl Store {
             places: txn.open_table(PLACES)?,
             logs: txn.open_table(LOGS)?,
             queue: txn.open_table(QUEUE)?,
+            queued: self.queued.clone(),
         }))
     }
 }
@@ -367,6 +388,7 @@ pub(crate) struct Snapshot {
     places: ReadOnlyTable<&'static [u8; 32], &'static [u8; 12]>,
     logs: ReadOnlyTable<&'static [u8; 32], ()>,
     queue: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
+    queued: Arc<QueueIndex>,
 }
 
 impl Snapshot {
@@ -468,13 +490,20 @@ impl Snapshot {
         self.queue
             .range::<&[u8; 28]>(..)?
             .map(|entry| {
-                let corrupt = StoreError::Corrupt { what: "a queued transaction" };
-                match Transaction::decode_2718_exact(entry?.1.value()) {
-                    Ok(tx) => tx.try_into_recovered().map_err(|_| corrupt),
-                    Err(_) => Err(corrupt),
-                }
+                let (key, bytes) = entry?;
+                decode_queued(key.value(), bytes.value())
             })
             .collect()
+    }
+
+    /// A transaction that waits for an earlier nonce, by its hash.
+    pub(crate) fn queued_transaction(
+        &self,
+        hash: B256,
+    ) -> Result<Option<Recovered<Transaction>>, StoreError> {
+        let Some(key) = self.queued.get(&hash) else { return Ok(None) };
+        let bytes = self.queue.get(key)?.ok_or(StoreError::Corrupt { what: "the queue" })?;
+        decode_queued(key, bytes.value()).map(Some)
     }
 
     /// The first nonce from `nonce` on for which no transaction of `sender` waits.
@@ -524,6 +553,12 @@ fn log_key(address: Address, place: Place) -> [u8; 32] {
 
 fn decode<T: Decodable>(bytes: &[u8], what: &'static str) -> Result<T, StoreError> {
     alloy_rlp::decode_exact(bytes).map_err(|_| StoreError::Corrupt { what })
+}
+
+fn decode_queued(key: &[u8; 28], bytes: &[u8]) -> Result<Recovered<Transaction>, StoreError> {
+    let tx = Transaction::decode_2718_exact(bytes)
+        .map_err(|_| StoreError::Corrupt { what: "a queued transaction" })?;
+    Ok(Recovered::new_unchecked(tx, Address::from_slice(&key[..20])))
 }
 
 fn decode_transaction(bytes: &[u8]) -> Result<Recovered<Transaction>, StoreError> {

@@ -29,7 +29,7 @@ use crate::convert;
 use crate::evm::block_rules;
 use crate::genesis::empty_header;
 use crate::home::Home;
-use crate::pool::{Queue, SubmitError, hash};
+use crate::pool::{Queue, Standing, SubmitError, hash};
 use crate::store::{
     Block, Changes, Facts, NewBlock, QueueChange, Receipt, Snapshot, Store, StoreError, Transaction,
 };
@@ -160,7 +160,7 @@ impl Writer {
         let mut queue_changes = Vec::new();
         let mut mine = false;
         for sender in self.queue.take_stirred() {
-            let next = draft.next_nonce(sender)?;
+            let next = draft.standing(sender)?.next_nonce;
             queue_changes.extend(self.queue.drop_below(sender, next));
             draft.promote(sender, &mut self.queue, &mut queue_changes)?;
         }
@@ -285,9 +285,10 @@ impl Draft {
         Self { evm, parent, header, transactions: Vec::new(), receipts: Vec::new(), logs: 0 }
     }
 
-    fn next_nonce(&mut self, account: Address) -> Result<u64, StoreError> {
-        let account = revm::Database::basic(self.evm.db_mut(), account)?;
-        Ok(account.map_or(0, |account| account.nonce))
+    /// What an account can do after what has run in this block.
+    fn standing(&mut self, account: Address) -> Result<Standing, StoreError> {
+        let account = revm::Database::basic(self.evm.db_mut(), account)?.unwrap_or_default();
+        Ok(Standing { next_nonce: account.nonce, balance: account.balance })
     }
 
     /// Runs a transaction if its nonce is the next, and what it lets run; queues it if its nonce is later.
@@ -298,7 +299,7 @@ impl Draft {
         changes: &mut Vec<QueueChange>,
     ) -> Result<Submitted, RoundError> {
         let (sender, nonce, hash) = (tx.signer(), tx.nonce(), hash(&tx));
-        let next = self.next_nonce(sender)?;
+        let next = self.standing(sender)?.next_nonce;
         let answer = if nonce < next {
             let here = self.transactions.iter().any(|known| *known.inner().tx_hash() == hash);
             if here || self.parent.place(hash)?.is_some() {
@@ -307,8 +308,8 @@ impl Draft {
                 Err(InvalidTransaction::NonceTooLow { tx: nonce, state: next }.into())
             }
         } else if nonce > next {
-            queue.add(*tx).map(|change| {
-                changes.push(change);
+            queue.add(*tx, |account| self.standing(account))?.map(|added| {
+                changes.extend(added);
                 hash
             })
         } else {
@@ -332,7 +333,7 @@ impl Draft {
         queue: &mut Queue,
         changes: &mut Vec<QueueChange>,
     ) -> Result<(), RoundError> {
-        let mut next = self.next_nonce(sender)?;
+        let mut next = self.standing(sender)?.next_nonce;
         while let Some(tx) = queue.first(sender).filter(|tx| tx.nonce() == next).cloned() {
             match self.run(&tx)? {
                 Ran::Yes => next += 1,

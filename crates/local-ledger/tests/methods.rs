@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use alloy_consensus::{TxEip7702, TxLegacy};
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, hex, keccak256};
+use alloy_provider::{Provider, ProviderBuilder, RootProvider, WsConnect};
 use alloy_signer_local::PrivateKeySigner;
 use residual_local_ledger::{BASE_FEE, Config, Genesis, GenesisAccount, LocalLedger, OpenError, Opening};
 use serde_json::{Value, json};
@@ -161,6 +162,92 @@ async fn early_transactions_wait_on_disk_for_their_turn() {
     }
     let e = client.send(&tx(100, 1)).await.unwrap_err();
     assert!(e["message"].as_str().unwrap().contains("txpool is full"), "{e}");
+}
+
+#[tokio::test]
+async fn who_cannot_pay_cannot_wait() {
+    let f = fixture().await;
+    let early = |value: U256, key: &PrivateKeySigner| {
+        let mut tx = transaction(f.ledger.chain_id(), 7, TxKind::Call(SOMEBODY), 0, vec![]);
+        tx.value = value;
+        signed(tx.into(), key)
+    };
+    let poor = PrivateKeySigner::random();
+    f.refused(&early(U256::ZERO, &poor), "insufficient funds for gas * price + value: balance 0").await;
+
+    // To the last wei: what the gas may cost, and the value.
+    let gas = U256::from(1_000_000) * U256::from(2 * BASE_FEE);
+    let mut gift = transaction(f.ledger.chain_id(), 0, TxKind::Call(poor.address()), 0, vec![]);
+    gift.value = gas + U256::from(5);
+    f.client.send_ok(&signed(gift.into(), &key(0))).await;
+    f.refused(&early(U256::from(6), &poor), "insufficient funds").await;
+    f.refused(&early(U256::MAX, &poor), "insufficient funds").await;
+    f.client.send(&early(U256::from(5), &poor)).await.unwrap();
+}
+
+/// A queue that somebody fills takes neither room nor time without end, and lets in what is nearer to its turn; what it
+/// keeps is on disk (LED-1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_bounded_answers_at_once_and_displaces_the_farthest() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = development_ledger(dir.path()).await;
+    let client = Client::new(&ledger.rpc_url());
+    let chain_id = ledger.chain_id();
+    let large = |sender: usize, nonce: u64, fee: u64| {
+        let mut tx = transaction(chain_id, nonce, TxKind::Call(SOMEBODY), 0, vec![0; 127_900]);
+        (tx.gas_limit, tx.max_fee_per_gas) = (2_000_000, u128::from(fee * BASE_FEE));
+        signed(tx.into(), &key(sender))
+    };
+    // 16 MiB have room for 131 of them.
+    let mut sent = Vec::new();
+    let mut flight = tokio::task::JoinSet::new();
+    for (sender, nonce) in (1..=64).flat_map(|nonce| [(0, nonce), (1, nonce)]).chain((1..=3).map(|n| (2, n)))
+    {
+        let raw = large(sender, nonce, 2);
+        sent.push((nonce, keccak256(&raw)));
+        let client = client.clone();
+        flight.spawn(async move { client.send(&raw).await.unwrap() });
+    }
+    flight.join_all().await;
+    let waits = async |client: &Client, hash: B256| {
+        !client.get("eth_getTransactionByHash", json!([hash])).await.is_null()
+    };
+
+    let unknown = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionByHash","params":["0x{}"]}"#;
+    let unknown = unknown.replace("{}", &"ab".repeat(32));
+    let batch = format!("[{}]", vec![unknown; 256].join(","));
+    let headers = "Host: localhost\r\nContent-Type: application/json\r\n";
+    let began = std::time::Instant::now();
+    let (status, answer) = post(ledger.address(), headers, &batch);
+    assert_eq!((status, answer.matches(r#""result":null"#).count()), (200, 256));
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "took {:?}", began.elapsed());
+
+    let e = client.send(&large(3, 65, 2)).await.unwrap_err();
+    assert!(e["message"].as_str().unwrap().contains("txpool is full"), "{e}");
+    let near = [client.send(&large(3, 1, 2)).await.unwrap(), client.send(&large(3, 2, 2)).await.unwrap()];
+    // In the place of another with its nonce, and so of nothing else.
+    let replaced = client.send(&large(3, 2, 3)).await.unwrap();
+    assert!(!waits(&client, near[1]).await);
+    for (nonce, hash) in &sent {
+        assert_eq!(waits(&client, *hash).await, *nonce < 64, "nonce {nonce}");
+    }
+    ledger.shutdown().await;
+
+    let ledger = development_ledger(dir.path()).await;
+    let client = Client::new(&ledger.rpc_url());
+    for (nonce, hash) in &sent {
+        assert_eq!(waits(&client, *hash).await, *nonce < 64, "nonce {nonce} after a restart");
+    }
+    assert!(
+        waits(&client, near[0]).await && waits(&client, replaced).await && !waits(&client, near[1]).await
+    );
+    let whole = client.get("eth_getRawTransactionByHash", json!([replaced])).await;
+    assert_eq!(whole, json!(large(3, 2, 3)));
+    client.send_ok(&large(3, 0, 2)).await;
+    for hash in [near[0], replaced] {
+        let seen = client.get("eth_getTransactionByHash", json!([hash])).await;
+        assert_eq!((&seen["blockNumber"], &seen["from"]), (&json!("0x1"), &json!(key(3).address())));
+    }
 }
 
 #[tokio::test]
@@ -352,6 +439,45 @@ async fn filters_tell_each_thing_once() {
     assert_eq!(f.client.get("eth_uninstallFilter", json!([logs])).await, false);
     let e = f.client.ask("eth_getFilterChanges", json!([logs])).await.unwrap_err();
     assert!(e["message"].as_str().unwrap().contains("filter not found"), "{e}");
+}
+
+#[tokio::test]
+async fn a_filter_that_names_too_much_is_refused() {
+    let f = fixture().await;
+    let many = |count: u64| -> Vec<Address> {
+        (0..count).map(|i| Address::left_padding_from(&i.to_be_bytes())).collect()
+    };
+    let topics = |count: u64| -> Vec<B256> { (0..count).map(|i| B256::from(U256::from(i))).collect() };
+    let most = json!({ "address": many(1000), "topics": [topics(500), topics(500)] });
+    let addresses = json!({ "address": many(1001) });
+    let positions = json!({ "topics": [topics(500), topics(501)] });
+    let ws: RootProvider =
+        ProviderBuilder::default().connect_ws(WsConnect::new(f.ledger.ws_url())).await.unwrap();
+    let subscribe = async |filter: &Value| {
+        let asked = ws.raw_request::<_, Value>("eth_subscribe".into(), json!(["logs", filter])).await;
+        asked.map_err(|e| {
+            let e = e.as_error_resp().unwrap().clone();
+            json!({ "code": e.code, "message": e.message })
+        })
+    };
+    for method in ["eth_newFilter", "eth_getLogs"] {
+        f.client.get(method, json!([most])).await;
+    }
+    subscribe(&most).await.unwrap();
+    for (filter, what) in [(&addresses, "1001 addresses"), (&positions, "1001 topics")] {
+        let told = [
+            f.client.ask("eth_newFilter", json!([filter])).await,
+            f.client.ask("eth_getLogs", json!([filter])).await,
+            subscribe(filter).await,
+        ];
+        for e in told.map(Result::unwrap_err) {
+            assert_eq!(e["code"], -32005);
+            let expected = format!("filter names {what}, the limit is 1000: ask in parts");
+            assert_eq!(e["message"], json!(expected));
+        }
+    }
+    let e = ws.raw_request::<_, Value>("eth_subscribe".into(), json!(["syncing"])).await.unwrap_err();
+    assert_eq!(e.as_error_resp().unwrap().code, -32602);
 }
 
 #[tokio::test]
