@@ -136,7 +136,9 @@ impl Client {
         }
         for &token in expected.recorded.keys() {
             let call = TestUSD::balanceOfCall { account: royalties };
-            found.recorded.insert(token, amount(self.call_at(token, &call, block).await?)?);
+            // A balance may have any size, since anybody may add to it.
+            let balance = self.call_at(token, &call, block).await?;
+            found.recorded.insert(token, Amount(balance.saturating_to()));
         }
         for &(asset, account) in expected.units.keys() {
             let call = Shares::balanceOfCall { account, assetId: asset.to_u256() };

@@ -4,23 +4,22 @@
 //! so that whoever relays it can do nothing else with it, and nothing twice.
 
 use alloy_primitives::{Bytes, keccak256};
-use alloy_sol_types::{Eip712Domain, SolValue};
+use alloy_sol_types::SolValue;
 use residual_ledger::{
-    Account, Receipt,
+    Account, CallError, Receipt,
     contracts::{
         CANONICAL_CHANNELS, CANONICAL_EIP3009_COLLECTOR,
         channels::Channels as ChannelsContract,
         licences::{ILicences, Licences},
+        royalties::Royalties,
         test_usd::TestUSD,
     },
+    token::{ReceiveWithAuthorization, TokenDomain, TokenError},
 };
-use residual_primitives::{
-    Address, Amount, AssetId, B256, LicenceId, TermsId, U256,
-    signed::{ChannelConfig, ReceiveWithAuthorization},
-};
+use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, TermsId, U256, signed::ChannelConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, channel};
+use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, PayError, channel};
 
 /// Why a signed payment was not carried out. Nothing was paid.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +92,7 @@ pub enum Purpose {
 pub struct Relayed {
     /// The transaction.
     pub transaction: B256,
-    /// How much was paid.
+    /// How much was paid, in the token's smallest unit, by the ledger's word.
     pub amount: Amount,
     /// The licence that was bought with it.
     pub licence: Option<LicenceId>,
@@ -125,7 +124,7 @@ impl Client {
         let purpose = Purpose::Licence { asset, terms, recipient };
         let payee = self.suite().royalties;
         let payment = Payment { payee, token: row.currency, amount: row.price, salt, nonce, valid_for_s };
-        self.sign(buyer, payment, purpose).await
+        Ok(self.sign(buyer, payment, purpose).await?)
     }
 
     /// Signs the opening of a channel and a first deposit into it, for whoever relays it. Each signing is another
@@ -179,14 +178,9 @@ impl Client {
         Ok(self.sign(payer, payment, Purpose::Deposit(config.clone())).await?)
     }
 
-    async fn sign(
-        &self,
-        payer: &Account,
-        payment: Payment,
-        purpose: Purpose,
-    ) -> Result<Signed, LicenseError> {
+    async fn sign(&self, payer: &Account, payment: Payment, purpose: Purpose) -> Result<Signed, PayError> {
         let Payment { payee, token, amount, salt, nonce, valid_for_s } = payment;
-        let domain = self.signing_domain(token).await?.ok_or(LicenseError::NoAuthorizations { token })?;
+        let domain = self.token_domain(token).await?;
         let valid_before_s = crate::now_s().saturating_add(valid_for_s);
         let message = ReceiveWithAuthorization {
             from: payer.address(),
@@ -196,41 +190,27 @@ impl Client {
             validBefore: U256::from(valid_before_s),
             nonce,
         };
-        let signature = payer.sign_typed(&message, &domain).as_bytes().into();
+        let signature = domain.sign(payer, &message).as_bytes().into();
         let (chain_id, payer) = (self.chain().id(), payer.address());
         Ok(Signed { chain_id, payer, token, amount, valid_before_s, salt, signature, purpose })
     }
 
-    /// The domain in which the token takes signatures (EIP-712); none if it takes no authorizations, or in a domain
-    /// that it does not tell.
-    async fn signing_domain(&self, token: Address) -> Result<Option<Eip712Domain>, LedgerError> {
-        let refusal = |error: LedgerError| if error.is_no_answer() { Ok(None) } else { Err(error) };
+    /// The domain in which the token takes authorizations.
+    async fn token_domain(&self, token: Address) -> Result<TokenDomain, PayError> {
+        let none = PayError::NoAuthorizations { token };
         let probe = TestUSD::authorizationStateCall { authorizer: Address::ZERO, nonce: B256::ZERO };
-        if let Err(error) = self.call(token, &probe).await {
-            return refusal(error);
+        match self.call(token, &probe).await {
+            Ok(_) => {}
+            Err(error) if error.is_no_answer() => return Err(none),
+            Err(error) => return Err(error.into()),
         }
-        let separator = match self.call(token, &TestUSD::DOMAIN_SEPARATORCall {}).await {
-            Ok(separator) => separator,
-            Err(error) => return refusal(error),
-        };
-        let name = match self.call(token, &TestUSD::nameCall {}).await {
-            Ok(name) => name,
-            Err(error) => return refusal(error),
-        };
-        // Not every token says its version; those that do not have the first.
-        let version = match self.call(token, &TestUSD::versionCall {}).await {
-            Ok(version) => version,
-            Err(error) if error.is_no_answer() => "1".to_owned(),
-            Err(error) => return Err(error),
-        };
-        let domain = Eip712Domain::new(
-            Some(name.into()),
-            Some(version.into()),
-            Some(U256::from(self.chain().id())),
-            Some(token),
-            None,
-        );
-        Ok((domain.separator() == separator).then_some(domain))
+        match TokenDomain::read(self.chain(), token).await {
+            Ok(domain) => Ok(domain),
+            Err(TokenError::Call(error)) if matches!(error, CallError::Rpc(_)) => {
+                Err(LedgerError::from(error).into())
+            }
+            Err(_) => Err(none),
+        }
     }
 
     /// Carries a payment that another signed to the ledger and pays the gas. Repeated after an interruption it goes on
@@ -243,12 +223,12 @@ impl Client {
             return Err(RelayError::OtherChain { expected: self.chain().id(), found: signed.chain_id });
         }
         let parts: [&[u8]; 1] = [&signed.signature];
-        let mut operation = self.operation(sender.address(), "relay", &parts)?;
+        let mut operation = self.operation(sender, "relay", &parts).await?;
         if !operation.interrupted() && signed.valid_before_s <= crate::now_s() {
             return Err(RelayError::Expired { valid_before_s: signed.valid_before_s });
         }
         let (valid_after, valid_before) = (U256::ZERO, U256::from(signed.valid_before_s));
-        let (receipt, licence, channel): (Receipt, _, _) = match &signed.purpose {
+        let (receipt, paid, licence, channel): (Receipt, _, _, _) = match &signed.purpose {
             Purpose::Licence { asset, terms, recipient } => {
                 let call = Licences::buyWithAuthorizationCall {
                     assetId: asset.to_u256(),
@@ -262,9 +242,10 @@ impl Client {
                         signature: signed.signature.clone(),
                     },
                 };
-                let receipt = operation.send(sender, self.suite().licences, &call).await?;
+                let receipt = operation.send(self.suite().licences, &call).await?;
                 let licence = self.bought(&receipt)?.0;
-                (receipt, Some(licence), None)
+                let credited = receipt.event::<Royalties::Credited>(self.suite().royalties);
+                (receipt, credited.map(|credited| credited.gross), Some(licence), None)
             }
             Purpose::Deposit(config) => {
                 let data = (valid_after, valid_before, signed.salt, signed.signature.clone());
@@ -274,11 +255,15 @@ impl Client {
                     collector: CANONICAL_EIP3009_COLLECTOR,
                     collectorData: data.abi_encode_params().into(),
                 };
-                let receipt = operation.send(sender, CANONICAL_CHANNELS, &call).await?;
-                (receipt, None, Some(self.channels().channel_id(config)))
+                let receipt = operation.send(CANONICAL_CHANNELS, &call).await?;
+                let deposited = receipt.event::<ChannelsContract::Deposited>(CANONICAL_CHANNELS);
+                let paid = deposited.map(|deposited| U256::from(deposited.amount));
+                (receipt, paid, None, Some(self.channels().channel_id(config)))
             }
         };
-        Ok(Relayed { transaction: receipt.transaction_hash, amount: signed.amount, licence, channel })
+        let paid = paid.ok_or_else(|| LedgerError::unexpected("a payment without its event"))?;
+        let amount = Amount(crate::narrow(paid)?);
+        Ok(Relayed { transaction: receipt.transaction_hash, amount, licence, channel })
     }
 }
 

@@ -10,15 +10,12 @@ use residual_ledger::{
 };
 use residual_meter::{
     Channels, CommitError, Escrow, Meter, OpenChannelError, OpenMeterError, OpenPurseError, Purse, Rules,
-    VoucherClaim,
+    VoucherClaim, WITHDRAW_DELAYS_S,
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, signed::ChannelConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Client, HomeError, LedgerError, LicenseError};
-
-/// The withdraw delays that the contract takes, in seconds: 15 minutes to 30 days.
-const WITHDRAW_DELAYS_S: std::ops::RangeInclusive<u64> = 900..=2_592_000;
+use crate::{Client, HomeError, LedgerError, PayError, SweptRow};
 
 /// The most channels that one gateway on this machine keeps open.
 const CHANNELS_MAX: usize = 100_000;
@@ -66,7 +63,7 @@ pub enum ChannelError {
     Serve(#[from] OpenChannelError),
     /// The money could not be deposited.
     #[error(transparent)]
-    Deposit(#[from] LicenseError),
+    Deposit(#[from] PayError),
     /// The data directory cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -129,7 +126,7 @@ pub struct Redeemed {
     /// What was claimed, in the currency's smallest unit.
     pub claimed: Amount,
     /// What came into the asset's revenue.
-    pub swept: Amount,
+    pub swept: Vec<SweptRow>,
 }
 
 pub(crate) fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
@@ -176,7 +173,7 @@ impl Client {
     ) -> Result<ChannelRow, ChannelError> {
         let delay = withdraw_delay_s.to_be_bytes();
         let parts: [&[u8]; 4] = [&asset.to_be_bytes(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
-        let operation = self.operation(payer.address(), "open-channel", &parts)?;
+        let operation = self.operation(payer, "open-channel", &parts).await?;
         // The salt is the intent of this very command: repeated after an interruption it names the same channel.
         let config = self.channel_config(payer, asset, gateway, withdraw_delay_s, operation.intent()).await?;
         let channel = self.keep_channel(&ChannelRecord { asset, config: config.clone() })?;
@@ -227,7 +224,7 @@ impl Client {
     ) -> Result<ChannelRow, ChannelError> {
         let config = self.channel_record(channel)?.config;
         let parts: [&[u8]; 2] = [channel.as_slice(), &amount.0.to_be_bytes()];
-        let operation = self.operation(payer.address(), "top-up", &parts)?;
+        let operation = self.operation(payer, "top-up", &parts).await?;
         self.deposit(payer, &config, amount, operation).await?;
         self.channel(channel).await
     }
@@ -246,7 +243,7 @@ impl Client {
         let config = collector::IChannels::ChannelConfig::abi_decode(&on_ledger(config).abi_encode())
             .map_err(|_| LedgerError::unexpected("the form of a channel's configuration"))?;
         let call = collector::TransferDepositCollector::depositCall { config, amount: amount.0 };
-        operation.send(payer, collector_at, &call).await?;
+        operation.send(collector_at, &call).await?;
         Ok(())
     }
 
@@ -283,16 +280,27 @@ impl Client {
         Ok(rows)
     }
 
-    /// What the ledger has confirmed of a channel (CH-3).
+    /// What the newest block says of a channel: for its payer, who knows what is on the way.
     ///
     /// # Errors
     /// When the ledger cannot be reached.
     pub async fn escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
-        let state =
-            self.call(CANONICAL_CHANNELS, &ChannelsContract::channelsCall { channelId: channel }).await?;
-        let pending = self
-            .call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })
-            .await?;
+        self.escrow_at(channel, self.chain().head().await?.number).await
+    }
+
+    /// What a final block says of a channel: all that a gateway may count on (CH-3).
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn confirmed_escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
+        self.escrow_at(channel, self.chain().final_head().await?.number).await
+    }
+
+    async fn escrow_at(&self, channel: B256, block: u64) -> Result<Escrow, LedgerError> {
+        let state = ChannelsContract::channelsCall { channelId: channel };
+        let state = self.call_at(CANONICAL_CHANNELS, &state, block).await?;
+        let pending = ChannelsContract::pendingWithdrawalsCall { channelId: channel };
+        let pending = self.call_at(CANONICAL_CHANNELS, &pending, block).await?;
         Ok(Escrow {
             balance: Amount(state.balance),
             total_claimed: Amount(state.totalClaimed),
@@ -324,7 +332,7 @@ impl Client {
         let meter = Meter::open(&self.home().dir(&format!("meter/{gateway}"))?, self.channels(), rules)?;
         for (_, record) in self.home().list::<ChannelRecord>("channels")? {
             if record.config.receiverAuthorizer == gateway {
-                let escrow = self.escrow(self.channels().channel_id(&record.config)).await?;
+                let escrow = self.confirmed_escrow(self.channels().channel_id(&record.config)).await?;
                 meter.open_channel(&record.config, escrow)?;
             }
         }
@@ -372,11 +380,18 @@ impl Client {
         Ok(redeemed)
     }
 
-    /// Takes back what was never promised: the first call asks, one after the delay receives (CH-2).
+    /// Takes back what was never promised, or with `unclaimed` all that was not claimed: the first call asks, one after
+    /// the delay receives (CH-2). The gateway may still claim until then, and what was promised it may claim for ever
+    /// from what is left.
     ///
     /// # Errors
     /// See [`ChannelError`].
-    pub async fn close_channel(&self, payer: &Account, channel: B256) -> Result<Closing, ChannelError> {
+    pub async fn close_channel(
+        &self,
+        payer: &Account,
+        channel: B256,
+        unclaimed: bool,
+    ) -> Result<Closing, ChannelError> {
         let config = self.channel_record(channel)?.config;
         let delay: u64 = config.withdrawDelay.to();
         let pending = self
@@ -384,11 +399,11 @@ impl Client {
             .await?;
         let asked_at: u64 = pending.initiatedAt.to();
         if asked_at == 0 {
-            let (promised, balance) = {
-                let purse = self.purse(channel).await?;
-                (purse.promised(), self.escrow(channel).await?.balance)
-            };
-            let left = balance.checked_sub(promised).filter(|left| *left > Amount::ZERO);
+            let Escrow { balance, total_claimed, .. } = self.escrow(channel).await?;
+            let promised = self.purse(channel).await?.promised();
+            let left = balance
+                .checked_sub(if unclaimed { total_claimed } else { promised })
+                .filter(|left| *left > Amount::ZERO);
             let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
             let call =
                 ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };

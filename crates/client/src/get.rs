@@ -9,12 +9,12 @@ use residual_content::{
 };
 use residual_ledger::Account;
 use residual_primitives::{
-    B256, LicenceId, VersionsGranted,
+    Address, B256, LicenceId, VersionsGranted,
     signed::{KeyRequest, licences_domain},
 };
 use serde::Serialize;
 
-use crate::{Client, HomeError, LedgerError};
+use crate::{AssetRow, Client, HomeError, LedgerError};
 
 /// How long a key request is good for, in seconds; the most that a gateway takes is ten minutes.
 const REQUEST_LIFE_S: u64 = 120;
@@ -31,6 +31,14 @@ pub enum GetError {
         version: u32,
         /// What it opens.
         granted: RangeInclusive<u32>,
+    },
+    /// A licence that a reorganisation may still take back opens nothing.
+    #[error(
+        "licence {licence} is on the ledger and not final there yet: repeat the command in a few minutes"
+    )]
+    NotFinal {
+        /// The licence.
+        licence: LicenceId,
     },
     /// No key was released (KEY-1).
     #[error(transparent)]
@@ -117,23 +125,27 @@ impl Client {
     }
 
     /// Opens a version for reading without writing its files anywhere.
-    ///
-    /// # Errors
-    /// See [`GetError`].
-    pub async fn open_licensed(
+    async fn open_licensed(
         &self,
         holder: &Account,
         licence: LicenceId,
         version: Option<u32>,
     ) -> Result<(u32, OpenVersion<residual_content::DirectoryStore>), GetError> {
-        let row = self.licence_row(licence).await?;
+        let block = self.chain().final_head().await.map_err(LedgerError::from)?.number;
+        let row = match self.licence_row_at(licence, block).await {
+            Err(LedgerError::UnknownLicence { .. }) => {
+                self.licence_row(licence).await?;
+                return Err(GetError::NotFinal { licence });
+            }
+            row => row?,
+        };
         let terms = self
             .terms_row(row.terms)
             .await?
             .ok_or_else(|| LedgerError::unexpected("a licence under terms that nobody defined"))?;
-        let newest = self.asset_row(licence.asset()).await?.versions;
+        let AssetRow { versions: newest, controller, .. } = self.asset_row(licence.asset()).await?;
         let granted = match terms.versions() {
-            VersionsGranted::Bought => row.version..=row.version,
+            VersionsGranted::Bought => 1..=row.version,
             VersionsGranted::AllUntilExpiry => 1..=newest,
         };
         let version = version.unwrap_or(*granted.end());
@@ -152,21 +164,22 @@ impl Client {
             version,
             commitment: record.key_commitment,
         };
-        let key = self.request_key(holder, book, &record).await?;
+        let key = self.request_key(holder, book, &record, controller)?;
         let store = self.store()?;
         let opened = tokio::task::block_in_place(|| OpenVersion::open(store, &record, &key))?;
         Ok((version, opened))
     }
 
-    /// Asks for the version's key as any buyer does: signed for one gateway and one public key, made for this request.
-    async fn request_key(
+    /// Asks for the version's key as any buyer does: signed for one gateway, here whoever controls the asset, and for one
+    /// public key, made for this request.
+    fn request_key(
         &self,
         holder: &Account,
         book: Facts,
         record: &VersionRecord,
+        gateway: Address,
     ) -> Result<residual_content::VersionKey, GetError> {
         let keyring = self.keyring()?;
-        let gateway = self.suite().royalties;
         let domain = licences_domain(self.chain().id(), self.suite().licences);
         let buyer = BuyerKey::random();
         let request = KeyRequest {

@@ -3,22 +3,28 @@
 //!
 //! ```text
 //! residual-home     what this directory is, and its version
-//! deployment.json   where the contracts are (one ledger per directory)
+//! marketplace.json  which ledger it is for, development mode or not, the secret of keys/
+//! deployment.json   where the contracts are: what others join the marketplace with
+//! residual.toml     settings, if its owner wrote any; read by the command line alone
 //! ledger/           the embedded ledger
 //! node.json         where a running node of this directory answers
 //! accounts/         encrypted keystores, NAME.json
 //! blocks/           sealed content
-//! keys/             the publisher's keys, one file an asset
+//! keys/             the publisher's keys, a directory an asset, encrypted
+//! nonces/           key requests that were answered, until they expire
 //! drafts/           publications begun: what repeating the command continues
-//! terms/            the texts of terms that were defined here
-//! channels/         the payer's ends of channels
-//! meter/            the receiver's log of vouchers
+//! operations/       commands that move money: under way, and how often done
+//! journal/          transactions that are to be carried out once, by chain and account
+//! channels/         the configurations of channels that were opened here
+//! purses/           the payer's ends of channels: the highest promise of each
+//! meter/            the receivers' logs of vouchers, a directory a gateway
 //! ```
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,7 +32,14 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The layout that this program reads and writes.
 pub const HOME_VERSION: u32 = 1;
 
+/// How long another command's lock is waited for, and how often it is looked at meanwhile.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 const MARK: &str = "residual-home";
+
+/// What the name of a record ends with while it is written.
+const DRAFT: &str = ".draft";
 
 /// Records are small; a larger file is not one of ours.
 const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -106,9 +119,13 @@ impl Home {
             other => return other,
         }
         make_private_dir(root)?;
-        let mut entries = fs::read_dir(root).map_err(failed(root, "read"))?;
-        if entries.next().is_some() {
-            return Err(HomeError::Foreign { path: root.to_owned() });
+        for entry in fs::read_dir(root).map_err(failed(root, "read"))? {
+            let path = entry.map_err(failed(root, "read"))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // What an earlier try left that was cut short here.
+            if !(name.starts_with(&format!(".{MARK}.")) && name.ends_with(DRAFT)) {
+                return Err(HomeError::Foreign { path: root.to_owned() });
+            }
         }
         write_durably(&root.join(MARK), format!("{HOME_VERSION}\n").as_bytes())?;
         Self::open(root)
@@ -181,6 +198,29 @@ impl Home {
         write_durably(&path, &text)
     }
 
+    /// Takes a lock, which is held until the file is dropped or the process dies; none when another process held it all
+    /// the time that was waited.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) async fn lock(&self, place: &str) -> Result<Option<File>, HomeError> {
+        let path = self.path(place);
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(failed(&path, "opened"))?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) if started.elapsed() >= LOCK_WAIT => return Ok(None),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+                Err(TryLockError::Error(error)) => return Err(failed(&path, "locked")(error)),
+            }
+        }
+    }
+
     /// Removes a record, if it is there.
     ///
     /// # Errors
@@ -245,7 +285,7 @@ fn make_private_dir(path: &Path) -> Result<(), HomeError> {
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let draft = parent.join(format!(
-        ".{}.{}.draft",
+        ".{}.{}{DRAFT}",
         path.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
         std::process::id()
     ));
@@ -280,11 +320,26 @@ mod tests {
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
 
         let fresh = temp.path().join("home");
+        fs::create_dir(&fresh).unwrap();
+        fs::write(fresh.join(".residual-home.77.draft"), "1").unwrap();
         Home::init(&fresh).unwrap();
         Home::init(&fresh).expect("an existing one is opened");
         fs::write(fresh.join(MARK), "9\n").unwrap();
         let error = Home::init(&fresh).unwrap_err().to_string();
         assert!(error.contains("version 9") && error.contains("reads version 1"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_waited_for() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::init(&temp.path().join("home")).unwrap();
+        let held = home.lock("one.lock").await.unwrap();
+        let (other, waiting) = (home.clone(), Instant::now());
+        let second = tokio::spawn(async move { other.lock("one.lock").await });
+        tokio::time::sleep(LOCK_PAUSE * 3).await;
+        assert!(!second.is_finished());
+        drop(held);
+        assert!(second.await.unwrap().unwrap().is_some() && waiting.elapsed() < LOCK_WAIT);
     }
 
     #[test]

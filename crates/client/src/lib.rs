@@ -21,6 +21,7 @@ mod show;
 use std::{
     collections::BTreeMap,
     fmt,
+    fs::File,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -43,14 +44,14 @@ pub use channel::{ChannelError, ChannelRecord, ChannelRow, Closing, Redeemed};
 pub use get::{GetError, Got};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
-pub use node::{ANY_PORT, ClientError, Governance, Ground, Place};
-pub use people::{AccountError, AccountRow, DEVELOPMENT_ACCOUNTS};
+pub use node::{ANY_PORT, ClientError, Governance, Ground, NewKey, Place};
+pub use people::{AccountError, AccountRow, AddressError, parse_address};
 pub use publish::{Publication, PublishError, PublishedAsset};
-pub use residual_content::{Existing, Profile, Progress};
-pub use residual_ledger::{Account as Person, keystore::Password};
+pub use residual_content::{Existing, ExtractError, Profile, Progress};
+pub use residual_ledger::{Account as Person, deploy::DeployError, keystore::Password};
 pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse};
 pub use residual_royalty::{Finding, PathEarning, Report, TokenRow};
-pub use revenue::{ClaimRow, Collected, Paid};
+pub use revenue::{ClaimRow, Collected, Paid, PayError, SweptRow};
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow};
 
@@ -76,6 +77,12 @@ pub enum LedgerError {
         asset: AssetId,
         /// The version.
         version: u32,
+    },
+    /// Another command acts with the account and does not come to an end.
+    #[error("account {account} is acting in another command: wait for that one, then repeat this one")]
+    Busy {
+        /// The account.
+        account: Address,
     },
     /// A view did not answer.
     #[error(transparent)]
@@ -116,15 +123,11 @@ impl LedgerError {
     /// Whether the rules of the ledger say no, and not that it cannot be reached.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Call(CallError::Reverted { .. })
-                | Self::Transact(
-                    TransactError::Reverted { .. }
-                        | TransactError::RevertedInBlock { .. }
-                        | TransactError::InsufficientFunds { .. }
-                )
-        )
+        match self {
+            Self::Call(error) => matches!(error, CallError::Reverted { .. }),
+            Self::Transact(error) => is_refusal(error),
+            _ => false,
+        }
     }
 
     /// Whether a contract has no such view: it refused, or said something else, or there is none.
@@ -136,6 +139,17 @@ impl LedgerError {
     pub(crate) fn reverted_with(&self, name: &str) -> bool {
         matches!(self, Self::Call(CallError::Reverted { revert, .. }) if revert.name() == name)
     }
+}
+
+/// Whether the rules of the ledger say no to a transaction, and not that it cannot be reached.
+#[must_use]
+pub fn is_refusal(error: &TransactError) -> bool {
+    matches!(
+        error,
+        TransactError::Reverted { .. }
+            | TransactError::RevertedInBlock { .. }
+            | TransactError::InsufficientFunds { .. }
+    )
 }
 
 /// The token that prices are said in.
@@ -184,7 +198,7 @@ pub struct Client {
     currency: Currency,
     node: Option<residual_local_ledger::LocalLedger>,
     keyring_secret: KeyringSecret,
-    senders: std::sync::Mutex<BTreeMap<Address, Sender>>,
+    senders: tokio::sync::Mutex<BTreeMap<Address, (Sender, File)>>,
 }
 
 impl fmt::Debug for Client {
@@ -231,14 +245,18 @@ impl Client {
         Keyring::open(self.home.path("keys"), self.keyring_secret.clone())
     }
 
-    /// One sender for each account: it owns the account's nonces.
-    pub(crate) fn sender(&self, account: &Account) -> Result<Sender, LedgerError> {
-        let mut senders = self.senders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(sender) = senders.get(&account.address()) {
+    /// One sender for each account: it owns the account's nonces and its journal, also against other commands, which it
+    /// waits for.
+    pub(crate) async fn sender(&self, account: &Account) -> Result<Sender, LedgerError> {
+        let mut senders = self.senders.lock().await;
+        if let Some((sender, _)) = senders.get(&account.address()) {
             return Ok(sender.clone());
         }
-        let sender = self.chain.journaled_sender(account.clone(), &self.home.dir("journal")?)?;
-        senders.insert(account.address(), sender.clone());
+        let journal = self.home.dir("journal")?;
+        let lock = self.home.lock(&format!("journal/{}.lock", account.address())).await?;
+        let lock = lock.ok_or(LedgerError::Busy { account: account.address() })?;
+        let sender = self.chain.journaled_sender(account.clone(), &journal)?;
+        senders.insert(account.address(), (sender.clone(), lock));
         Ok(sender)
     }
 
@@ -268,7 +286,7 @@ impl Client {
         contract: Address,
         call: &C,
     ) -> Result<Receipt, LedgerError> {
-        Ok(self.sender(account)?.send(&Transaction::call(contract, call)).await?)
+        Ok(self.sender(account).await?.send(&Transaction::call(contract, call)).await?)
     }
 
     /// Lets `spender` take `amount` from the account, if it may not yet.
@@ -288,12 +306,12 @@ impl Client {
         Ok(())
     }
 
-    /// What an account holds of a token.
+    /// What an account holds of a token; the most that an amount says, if it is more.
     ///
     /// # Errors
     /// When the ledger cannot be reached.
     pub async fn balance(&self, account: Address, token: Address) -> Result<Amount, LedgerError> {
-        Ok(Amount(narrow(self.call(token, &TestUSD::balanceOfCall { account }).await?)?))
+        Ok(Amount(self.call(token, &TestUSD::balanceOfCall { account }).await?.saturating_to()))
     }
 
     /// The tokens in which an asset earned.
@@ -337,7 +355,8 @@ impl Client {
 }
 
 /// Now, in UNIX seconds.
-pub(crate) fn now_s() -> u64 {
+#[must_use]
+pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
@@ -345,6 +364,16 @@ pub(crate) fn now_s() -> u64 {
 #[must_use]
 pub fn digest(bytes: &[u8]) -> B256 {
     B256::new(Sha256::digest(bytes).into())
+}
+
+/// The digest of a list: each part with its length before it, so that no two lists are alike.
+pub(crate) fn digest_of_parts(parts: &[&[u8]]) -> B256 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    B256::new(hash.finalize().into())
 }
 
 /// A number of the ledger in a narrower type, in which an honest contract's numbers fit.

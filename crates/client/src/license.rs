@@ -1,10 +1,10 @@
 //! Licences: offering terms, buying under them, renewing.
 
 use residual_ledger::{Account, Receipt, contracts::licences::Licences};
-use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, Rights, TermsId, U256};
+use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, Rates, Reach, Rights, TermsId, U256};
 use serde::Serialize;
 
-use crate::{Client, HomeError, LedgerError};
+use crate::{Client, HomeError, LedgerError, PayError};
 
 /// Why no licence was bought or renewed. Nothing was paid.
 #[derive(Debug, thiserror::Error)]
@@ -33,24 +33,9 @@ pub enum LicenseError {
         /// What was agreed to.
         max_price: Amount,
     },
-    /// The buyer has too little.
-    #[error("expected {needed} units of {currency} on {account}, found {found}: fund the account")]
-    InsufficientFunds {
-        /// The buyer.
-        account: Address,
-        /// The token.
-        currency: Address,
-        /// What it takes.
-        needed: Amount,
-        /// What is there.
-        found: Amount,
-    },
-    /// The token takes no signed payments.
-    #[error("token {token} takes no signed payments (EIP-3009): pay with gas of your own, without --sign")]
-    NoAuthorizations {
-        /// The token.
-        token: Address,
-    },
+    /// The payment cannot be made.
+    #[error(transparent)]
+    Pay(#[from] PayError),
     /// Nothing is paid.
     #[error(
         "these terms are free, there is no payment to sign: whoever has gas takes the licence with --recipient"
@@ -104,8 +89,20 @@ pub struct TermsRow {
     pub period_s: u64,
     /// Whether it can be renewed.
     pub renewable: bool,
-    /// Whether every version until expiry is granted, or the one current at purchase.
+    /// Whether every version until expiry is granted, or those up to the one current at purchase.
     pub all_versions: bool,
+    /// Whether a licence can be passed on.
+    pub transferable: bool,
+    /// What a work derived under it owes, by kind.
+    pub rates: Rates,
+    /// How far down the lineage that goes.
+    pub reach: Reach,
+    /// How many works one licence may serve; 0 = any number.
+    pub derivations: u32,
+    /// How many licences may be sold of one asset; 0 = any number.
+    pub supply_cap: u32,
+    /// The contract that says who may buy; none for everybody.
+    pub eligibility_hook: Option<Address>,
 }
 
 impl Client {
@@ -128,6 +125,12 @@ impl Client {
             period_s: row.period.to(),
             renewable: row.renewable,
             all_versions: row.allVersions,
+            transferable: row.transferable,
+            rates: crate::show::rates(row.rates)?,
+            reach: Reach::from_index(row.reach).ok_or_else(|| LedgerError::unexpected("a reach of terms"))?,
+            derivations: row.derivations.to(),
+            supply_cap: row.supplyCap,
+            eligibility_hook: Some(row.hook).filter(|hook| *hook != Address::ZERO),
         }))
     }
 
@@ -183,7 +186,7 @@ impl Client {
         self.asset_row(asset).await?;
         let row = self.priced(terms, max_price).await?;
         let parts: [&[u8]; 3] = [&asset.to_be_bytes(), terms.0.as_slice(), recipient.as_slice()];
-        let mut operation = self.operation(buyer.address(), "license", &parts)?;
+        let mut operation = self.operation(buyer, "license", &parts).await?;
         if !operation.interrupted() {
             if !self.is_offered(asset, terms).await? {
                 return Err(LicenseError::NotOffered { asset, terms });
@@ -196,7 +199,7 @@ impl Client {
             recipient,
             maxPrice: U256::from(max_price.unwrap_or(row.price).0),
         };
-        let receipt = operation.send(buyer, self.suite().licences, &call).await?;
+        let receipt = operation.send(self.suite().licences, &call).await?;
         let (licence, expires_at_s) = self.bought(&receipt)?;
         let (price, transaction) = (row.price, receipt.transaction_hash);
         Ok(BoughtLicence { licence, asset, terms, holder: recipient, price, expires_at_s, transaction })
@@ -260,14 +263,14 @@ impl Client {
             row.price.0.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a price"))?,
         );
         let parts: [&[u8]; 2] = [&licence.to_u256().to_be_bytes::<32>(), &periods.to_be_bytes()];
-        let mut operation = self.operation(payer.address(), "renew", &parts)?;
+        let mut operation = self.operation(payer, "renew", &parts).await?;
         if !operation.interrupted() {
             self.allow(payer, row.currency, self.suite().royalties, price).await?;
         }
         let duration =
             row.period_s.checked_mul(periods.into()).ok_or_else(|| LedgerError::unexpected("a period"))?;
         let call = Licences::renewSubscriptionCall { licenceId: licence.to_u256(), duration };
-        let receipt = operation.send(payer, self.suite().licences, &call).await?;
+        let receipt = operation.send(self.suite().licences, &call).await?;
         let renewed = self.licence_row(licence).await?;
         Ok(BoughtLicence {
             licence,
@@ -278,34 +281,5 @@ impl Client {
             expires_at_s: renewed.expires_at_s,
             transaction: receipt.transaction_hash,
         })
-    }
-
-    /// Makes sure that the account has `amount` and lets `spender` take it.
-    pub(crate) async fn allow(
-        &self,
-        account: &Account,
-        token: Address,
-        spender: Address,
-        amount: Amount,
-    ) -> Result<(), LicenseError> {
-        if amount == Amount::ZERO {
-            return Ok(());
-        }
-        self.check_funds(account.address(), token, amount).await?;
-        Ok(self.approve(account, token, spender, amount).await?)
-    }
-
-    /// Makes sure that the account has `needed`.
-    pub(crate) async fn check_funds(
-        &self,
-        account: Address,
-        currency: Address,
-        needed: Amount,
-    ) -> Result<(), LicenseError> {
-        let found = self.balance(account, currency).await?;
-        if found < needed {
-            return Err(LicenseError::InsufficientFunds { account, currency, needed, found });
-        }
-        Ok(())
     }
 }

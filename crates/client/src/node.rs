@@ -5,7 +5,6 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
 use residual_content::KeyringSecret;
@@ -19,6 +18,7 @@ use residual_local_ledger::{
 };
 use residual_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{AccountError, Client, Currency, Home, HomeError, LedgerError, Password, Suite};
 
@@ -34,6 +34,15 @@ pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::
 
 /// How long the timelock holds a decision, in seconds: two days.
 const GOVERNANCE_DELAY_S: u64 = 2 * 24 * 60 * 60;
+
+/// Whether a password is asked for a key that is made with it, or for one that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewKey {
+    /// The key is made now.
+    Yes,
+    /// The key lies in the keystore.
+    No,
+}
 
 /// Which ledger to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +140,17 @@ pub enum ClientError {
         #[source]
         source: OpenError,
     },
+    /// Another process has it open, and nothing answers where that one says it does.
+    #[error(
+        "the data directory is in use by a node that should answer at {rpc_url} and does not: stop the other process, or wait until it has started; {source}"
+    )]
+    Silent {
+        /// Where.
+        rpc_url: String,
+        /// What came instead.
+        #[source]
+        source: ConnectError,
+    },
     /// The embedded ledger does not open.
     #[error(transparent)]
     Ledger(#[from] OpenError),
@@ -157,22 +177,25 @@ pub enum ClientError {
     Call(#[from] LedgerError),
 }
 
-/// What was decided when the data directory was made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What was decided when the data directory was made. Not to be printed: it holds a secret, and the URL may hold one.
+#[derive(Clone, Serialize, Deserialize)]
 struct Marketplace {
     development: bool,
     ledger: Ledger,
     /// What the publisher's keyring is encrypted with; it protects backups of `keys/`, not this directory.
-    keyring_secret: B256,
+    keyring_secret: Zeroizing<[u8; 32]>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Ledger {
     /// `operator` deploys and gives gas.
-    Embedded { operator: Address },
-    /// The URL may hold the key of its user, so it is shown to nobody.
-    Rpc { url: String },
+    Embedded {
+        operator: Address,
+    },
+    Rpc {
+        url: String,
+    },
 }
 
 impl fmt::Display for Ledger {
@@ -187,7 +210,6 @@ impl fmt::Display for Ledger {
 /// Where a running node of this data directory answers.
 #[derive(Debug, Serialize, Deserialize)]
 struct RunningNode {
-    pid: u32,
     rpc_url: String,
 }
 
@@ -204,7 +226,7 @@ impl Client {
         development: bool,
         ground: &Ground,
         governance: &Governance,
-        password: impl FnOnce() -> Result<Password, AccountError>,
+        password: impl FnOnce(NewKey) -> Result<Password, AccountError>,
     ) -> Result<Self, ClientError> {
         if matches!(ground, Ground::Deploy { currencies, .. } if currencies.is_empty() && !development) {
             return Err(ClientError::NoCurrency);
@@ -225,7 +247,7 @@ impl Client {
         let kept = match ground {
             Ground::Join { .. } => None,
             _ if development => None,
-            _ => Some(crate::people::operator(&home, &password()?)?),
+            _ => Some(crate::people::operator(&home, password)?),
         };
         let marketplace = made.unwrap_or_else(|| Marketplace {
             development,
@@ -235,7 +257,7 @@ impl Client {
                     operator: kept.as_ref().map_or(DEVELOPMENT_ACCOUNTS[0], Account::address),
                 },
             },
-            keyring_secret: B256::new(rand::random()),
+            keyring_secret: Zeroizing::new(rand::random()),
         });
         let (chain, node) = connect(&home, &marketplace, &Place::Own(listen)).await?;
         // Only now, so that an address at which nothing answers does not stay the directory's.
@@ -249,6 +271,9 @@ impl Client {
                 };
                 let parameters = parameters(operator.address(), development, ground, governance);
                 let journal = home.dir("journal")?;
+                let account = operator.address();
+                let lock = home.lock(&format!("journal/{account}.lock")).await?;
+                let _lock = lock.ok_or(LedgerError::Busy { account })?;
                 let sender = chain.journaled_sender(operator, &journal).map_err(LedgerError::from)?;
                 deploy::suite(&sender, &parameters).await?
             }
@@ -308,8 +333,8 @@ impl Client {
             suite,
             currency: Currency { token, symbol, decimals },
             node,
-            keyring_secret: KeyringSecret::from_bytes(marketplace.keyring_secret.0),
-            senders: Mutex::new(BTreeMap::new()),
+            keyring_secret: KeyringSecret::from_bytes(*marketplace.keyring_secret),
+            senders: tokio::sync::Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -397,7 +422,7 @@ async fn connect(
     let (url, node) = match LocalLedger::open(home.path("ledger"), config).await {
         Ok(node) => {
             let rpc_url = node.rpc_url();
-            home.write(NODE, &RunningNode { pid: std::process::id(), rpc_url: rpc_url.clone() })?;
+            home.write(NODE, &RunningNode { rpc_url: rpc_url.clone() })?;
             (rpc_url, Some(node))
         }
         Err(source @ OpenError::InUse { .. }) => match home.read::<RunningNode>(NODE)? {
@@ -406,8 +431,12 @@ async fn connect(
         },
         Err(error) => return Err(error.into()),
     };
-    let config = ChainConfig { development, ..ChainConfig::embedded(url) };
-    Ok((Chain::connect(config).await?, node))
+    let config = ChainConfig { development, ..ChainConfig::embedded(url.clone()) };
+    match Chain::connect(config).await {
+        Ok(chain) => Ok((chain, node)),
+        Err(source) if node.is_none() => Err(ClientError::Silent { rpc_url: url, source }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The contracts that stock clients look for, and the operator with gas for everybody.

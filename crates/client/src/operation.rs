@@ -5,12 +5,11 @@
 //! after a success is a new one.
 
 use alloy_sol_types::SolCall;
-use residual_ledger::{Account, Receipt, TransactError, Transaction};
+use residual_ledger::{Account, Receipt, Sender, TransactError, Transaction};
 use residual_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::{Client, HomeError, LedgerError};
+use crate::{Client, LedgerError, digest_of_parts};
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Record {
@@ -23,28 +22,29 @@ struct Record {
 /// One command and what is known of its earlier tries.
 pub(crate) struct Operation<'a> {
     client: &'a Client,
+    sender: Sender,
     place: String,
     record: Record,
 }
 
 impl Client {
     /// The operation of `account` that `parts` describe, all that distinguishes it from others.
-    pub(crate) fn operation(
+    ///
+    /// From here on the account is this process's alone, so that of two like commands at once the second begins when the
+    /// first is done, and is a new one.
+    pub(crate) async fn operation(
         &self,
-        account: Address,
+        account: &Account,
         name: &str,
         parts: &[&[u8]],
-    ) -> Result<Operation<'_>, HomeError> {
-        let mut hash = Sha256::new();
-        for part in
-            [name.as_bytes(), &self.chain().id().to_be_bytes(), account.as_slice()].iter().chain(parts)
-        {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let place = format!("operations/{name}-{:x}.json", B256::new(hash.finalize().into()));
+    ) -> Result<Operation<'_>, LedgerError> {
+        let sender = self.sender(account).await?;
+        let chain_id = self.chain().id().to_be_bytes();
+        let who = account.address();
+        let all = [&[name.as_bytes(), &chain_id, who.as_slice()], parts].concat();
+        let place = format!("operations/{name}-{:x}.json", digest_of_parts(&all));
         let record = self.home().read(&place)?.unwrap_or_default();
-        Ok(Operation { client: self, place, record })
+        Ok(Operation { client: self, sender, place, record })
     }
 }
 
@@ -56,23 +56,19 @@ impl Operation<'_> {
 
     /// What tells this try apart from earlier ones that ended; the same after an interruption.
     pub(crate) fn intent(&self) -> B256 {
-        let mut hash = Sha256::new_with_prefix(self.place.as_bytes());
-        hash.update(self.record.done.to_be_bytes());
-        B256::new(hash.finalize().into())
+        digest_of_parts(&[self.place.as_bytes(), &self.record.done.to_be_bytes()])
     }
 
     /// Sends the command's transaction, or follows the one that an interrupted try has sent.
     pub(crate) async fn send<C: SolCall>(
         &mut self,
-        account: &Account,
         contract: Address,
         call: &C,
     ) -> Result<Receipt, LedgerError> {
         if !self.record.sending {
             self.write(Record { sending: true, ..self.record })?;
         }
-        let sender = self.client.sender(account)?;
-        let outcome = sender.send_once(self.intent(), &Transaction::call(contract, call)).await;
+        let outcome = self.sender.send_once(self.intent(), &Transaction::call(contract, call)).await;
         match outcome {
             Ok(receipt) => {
                 self.write(Record { done: self.record.done + 1, sending: false })?;

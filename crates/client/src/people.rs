@@ -5,13 +5,11 @@ use residual_ledger::{
     contracts::test_usd::TestUSD,
     keystore::{Keystore, KeystoreError, Password},
 };
+use residual_local_ledger::DEVELOPMENT_ACCOUNTS;
 use residual_primitives::{Address, Amount, U256};
 use serde::Serialize;
 
-use crate::{Client, Home, HomeError, LedgerError};
-
-/// How many development accounts there are: `dev:0` to `dev:9`.
-pub const DEVELOPMENT_ACCOUNTS: u32 = 10;
+use crate::{Client, Home, HomeError, LedgerError, NewKey};
 
 const ACCOUNTS: &str = "accounts";
 const OPERATOR: &str = "operator";
@@ -30,6 +28,9 @@ pub enum AccountError {
         /// The name as given, cut to 80 characters.
         name: String,
     },
+    /// An address that is none, or whose checksum says that it was mistyped.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// There is no development account of that number, or none at all here.
     #[error(transparent)]
     Development(#[from] DevelopmentKeyError),
@@ -39,12 +40,45 @@ pub enum AccountError {
     /// The password could not be had.
     #[error("expected a password from RESIDUAL_PASSWORD, --password-file or the terminal, found none: {0}")]
     Password(#[source] std::io::Error),
+    /// An empty password protects nothing.
+    #[error("expected a password for the new key, found an empty one")]
+    NoPassword,
+    /// Mistyped once.
+    #[error("expected the same password twice, found two: nothing was made, repeat the command")]
+    PasswordsDiffer,
     /// The data directory cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
     /// The ledger refused or cannot be reached.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+/// Why a text is not an address.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected an address, 0x and 40 hexadecimal digits, their case a checksum if it is mixed (EIP-55); found {found:?}"
+)]
+pub struct AddressError {
+    /// The text, cut to 80 characters.
+    found: String,
+}
+
+/// Reads an address. One with letters of both cases must have its checksum right.
+///
+/// # Errors
+/// [`AddressError`].
+pub fn parse_address(text: &str) -> Result<Address, AddressError> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40);
+    let mixed = digits.is_some_and(|digits| {
+        digits.contains(|c: char| c.is_ascii_lowercase()) && digits.contains(|c: char| c.is_ascii_uppercase())
+    });
+    let parsed = match digits {
+        None => None,
+        Some(_) if mixed => Address::parse_checksummed(text, None).ok(),
+        Some(_) => text.parse().ok(),
+    };
+    parsed.ok_or_else(|| AddressError { found: text.chars().take(80).collect() })
 }
 
 /// An account and what it holds.
@@ -65,19 +99,22 @@ fn keystore(home: &Home) -> Result<Keystore, AccountError> {
 }
 
 /// The keystore's `operator`, made if need be.
-pub(crate) fn operator(home: &Home, password: &Password) -> Result<Account, AccountError> {
+pub(crate) fn operator(
+    home: &Home,
+    password: impl FnOnce(NewKey) -> Result<Password, AccountError>,
+) -> Result<Account, AccountError> {
     let keystore = keystore(home)?;
     if keystore.list()?.iter().any(|(name, _)| name == OPERATOR) {
-        Ok(keystore.unlock(OPERATOR, password)?)
+        Ok(keystore.unlock(OPERATOR, &password(NewKey::No)?)?)
     } else {
-        Ok(keystore.create(OPERATOR, password)?)
+        Ok(keystore.create(OPERATOR, &password(NewKey::Yes)?)?)
     }
 }
 
 fn development_index(name: &str) -> Option<u32> {
     name.strip_prefix("dev:")
         .and_then(|index| index.parse().ok())
-        .filter(|index| *index < DEVELOPMENT_ACCOUNTS)
+        .filter(|index| (*index as usize) < DEVELOPMENT_ACCOUNTS.len())
 }
 
 impl Client {
@@ -103,10 +140,10 @@ impl Client {
     /// The address that a name or an address stands for.
     ///
     /// # Errors
-    /// [`AccountError::Unknown`], or when the keystore cannot be read.
+    /// [`AccountError::Unknown`] or [`AccountError::Address`], or when the keystore cannot be read.
     pub fn address_of(&self, name: &str) -> Result<Address, AccountError> {
-        if let Ok(address) = name.parse() {
-            return Ok(address);
+        if name.starts_with("0x") {
+            return Ok(parse_address(name)?);
         }
         if let Some(index) = development_index(name) {
             return Ok(self.chain().development_account(index)?.address());
@@ -146,8 +183,8 @@ impl Client {
     pub async fn accounts(&self) -> Result<Vec<AccountRow>, AccountError> {
         let mut known = keystore(self.home())?.list()?;
         if self.chain().config().development {
-            for index in 0..DEVELOPMENT_ACCOUNTS {
-                known.push((format!("dev:{index}"), self.chain().development_account(index)?.address()));
+            for (index, address) in DEVELOPMENT_ACCOUNTS.into_iter().enumerate() {
+                known.push((format!("dev:{index}"), address));
             }
         }
         let mut rows = Vec::new();
@@ -166,10 +203,30 @@ impl Client {
     pub async fn fund(&self, operator: &Account, to: Address, amount: Amount) -> Result<(), AccountError> {
         if self.chain().balance_wei(to).await.map_err(LedgerError::from)? < GAS_WEI {
             let gas = Transaction::payment(to, GAS_WEI);
-            self.sender(operator)?.send(&gas).await.map_err(LedgerError::from)?;
+            self.sender(operator).await?.send(&gas).await.map_err(LedgerError::from)?;
         }
         let call = TestUSD::mintCall { to, amount: U256::from(amount.0) };
         self.send(operator, self.currency().token, &call).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_address_is_refused() {
+        let good = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+        assert!(parse_address(good).is_ok(), "the example of EIP-55");
+        assert!(parse_address(&good.to_lowercase()).is_ok(), "without a checksum");
+        for bad in [
+            "0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe",
+            "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeg",
+        ] {
+            assert!(parse_address(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -24,12 +24,12 @@ use residual_ledger::{
     },
 };
 use residual_primitives::{
-    Address, AssetId, AssetKind, B256, Bps, LicenceId, SHARES_SUPPLY, Terms, TermsError, TermsId, U256,
+    Address, AssetId, AssetKind, B256, Bps, LicenceId, Rights, SHARES_SUPPLY, Terms, TermsError, TermsId,
+    U256,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::{Client, HomeError, LedgerError};
+use crate::{AssetRow, Client, HomeError, LedgerError, LicenceRow, digest_of_parts};
 
 /// The key epoch of everything published here; a later epoch begins when a publisher changes K.
 const EPOCH: u32 = 0;
@@ -72,6 +72,8 @@ pub struct PublishedAsset {
     pub terms: Vec<TermsId>,
     /// Files sealed.
     pub files: u64,
+    /// Hidden files and folders that were left out: their names begin with a dot.
+    pub hidden: u64,
     /// Their bytes.
     pub content_bytes: u64,
     /// The registering transaction; none when the asset was there already.
@@ -104,6 +106,44 @@ pub enum PublishError {
     LicenceTwice {
         /// Which.
         licence: LicenceId,
+    },
+    /// Somebody else's licence.
+    #[error(
+        "expected a licence of your own, found {licence} held by {holder}: buy one with `residual license`"
+    )]
+    NotHolder {
+        /// The licence.
+        licence: LicenceId,
+        /// Who holds it.
+        holder: Address,
+    },
+    /// A licence for other uses.
+    #[error(
+        "expected a licence with the right to derive, found {licence} without it: buy one under other terms"
+    )]
+    NoRightToDerive {
+        /// The licence.
+        licence: LicenceId,
+    },
+    /// A licence that ended.
+    #[error(
+        "expected a licence that has not expired, found {licence}, which ended at {expires_at_s} (UNIX seconds): renew it with `residual license --renew {licence}`"
+    )]
+    LicenceExpired {
+        /// The licence.
+        licence: LicenceId,
+        /// When it ended.
+        expires_at_s: u64,
+    },
+    /// A licence that served as often as it may.
+    #[error(
+        "expected a licence that serves another work, found {licence}, which served all of its {derivations}: buy another"
+    )]
+    NoDerivationsLeft {
+        /// The licence.
+        licence: LicenceId,
+        /// How many works it may serve.
+        derivations: u32,
     },
     /// Terms that the ledger would refuse.
     #[error(transparent)]
@@ -165,6 +205,12 @@ struct Draft {
     salt: B256,
 }
 
+/// A version that is sealed and stored, and on no ledger yet.
+struct SealedVersion {
+    published: Published,
+    hidden: u64,
+}
+
 /// Signs the manifest with an account of the keystore.
 struct AccountSigner<'a>(&'a Account);
 
@@ -191,19 +237,24 @@ impl Client {
     ) -> Result<PublishedAsset, PublishError> {
         let terms = validate(&publication)?;
         for licence in &publication.licences {
-            self.licence_row(*licence).await?;
+            self.check_derives(publisher.address(), *licence).await?;
         }
         let salt = self.draft(publisher.address(), &publication)?;
         let asset = AssetId::derive(self.chain().id(), self.suite().assets, publisher.address(), salt);
         if self.asset_exists(asset).await? {
             let next = self.asset_row(asset).await?.versions + 1;
-            let found = self.seal_version(publisher, asset, next, &publication, progress).await?;
+            let SealedVersion { published: found, hidden } =
+                self.seal_version(publisher, asset, next, &publication, progress).await?;
             return match self.same_as_registered(asset, 1, found).await? {
-                Some(first) => Ok(summary(asset, 1, &first, terms, None)),
+                Some(first) => {
+                    let first = SealedVersion { published: first, hidden };
+                    Ok(summary(asset, 1, &first, self.offers(asset).await?, None))
+                }
                 None => Err(PublishError::Changed { name: publication.name, asset }),
             };
         }
-        let published = self.seal_version(publisher, asset, 1, &publication, progress).await?;
+        let sealed = self.seal_version(publisher, asset, 1, &publication, progress).await?;
+        let published = &sealed.published;
         for offered in &publication.terms {
             self.define_terms(publisher, offered).await?;
         }
@@ -226,10 +277,12 @@ impl Client {
         };
         let receipt =
             self.send(publisher, self.suite().assets, &Assets::registerCall { registration }).await?;
-        Ok(summary(asset, 1, &published, terms, Some(receipt.transaction_hash)))
+        Ok(summary(asset, 1, &sealed, terms, Some(receipt.transaction_hash)))
     }
 
     /// Publishes a folder or file as the next version of an asset. Repeating it with nothing changed adds no version.
+    ///
+    /// Kind, holders, terms, licences and resale royalty stay the asset's; the publication's are not looked at.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -241,12 +294,14 @@ impl Client {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<PublishedAsset, PublishError> {
         check_name(&publication.name)?;
-        let newest = self.asset_row(asset).await?.versions;
-        let published = self.seal_version(publisher, asset, newest + 1, &publication, progress).await?;
-        let published = match self.same_as_registered(asset, newest, published.clone()).await? {
-            Some(registered) => return Ok(summary(asset, newest, &registered, Vec::new(), None)),
-            None => published,
-        };
+        let AssetRow { versions: newest, kind, .. } = self.asset_row(asset).await?;
+        let publication = Publication { kind, ..publication };
+        let sealed = self.seal_version(publisher, asset, newest + 1, &publication, progress).await?;
+        if let Some(published) = self.same_as_registered(asset, newest, sealed.published.clone()).await? {
+            let registered = SealedVersion { published, ..sealed };
+            return Ok(summary(asset, newest, &registered, Vec::new(), None));
+        }
+        let published = &sealed.published;
         let call = Assets::publishVersionCall {
             assetId: asset.to_u256(),
             manifestCid: published.record.manifest.to_bytes().to_vec().into(),
@@ -254,7 +309,29 @@ impl Client {
             keyCommitment: published.record.key_commitment.0,
         };
         let receipt = self.send(publisher, self.suite().assets, &call).await?;
-        Ok(summary(asset, newest + 1, &published, Vec::new(), Some(receipt.transaction_hash)))
+        Ok(summary(asset, newest + 1, &sealed, Vec::new(), Some(receipt.transaction_hash)))
+    }
+
+    /// Whether the publisher may derive under a licence: asked before anything is sealed, since that may take long.
+    async fn check_derives(&self, publisher: Address, licence: LicenceId) -> Result<(), PublishError> {
+        let row = self.licence_row(licence).await?;
+        let LicenceRow { holder, derivations_used, .. } = row;
+        if holder != publisher {
+            return Err(PublishError::NotHolder { licence, holder });
+        }
+        let terms = self.terms_row(row.terms).await?;
+        let terms =
+            terms.ok_or_else(|| LedgerError::unexpected("a licence under terms that nobody defined"))?;
+        if !terms.rights.contain(Rights::DERIVE) {
+            return Err(PublishError::NoRightToDerive { licence });
+        }
+        if let Some(expires_at_s) = row.expires_at_s.filter(|expires_at_s| *expires_at_s <= crate::now_s()) {
+            return Err(PublishError::LicenceExpired { licence, expires_at_s });
+        }
+        if terms.derivations != 0 && derivations_used >= terms.derivations {
+            return Err(PublishError::NoDerivationsLeft { licence, derivations: terms.derivations });
+        }
+        Ok(())
     }
 
     /// Writes terms down on the ledger, if they are not there yet.
@@ -274,17 +351,13 @@ impl Client {
     fn draft(&self, publisher: Address, publication: &Publication) -> Result<B256, PublishError> {
         let unreadable = |source| PublishError::Path { path: publication.path.clone(), source };
         let path = publication.path.canonicalize().map_err(unreadable)?;
-        let mut hash = Sha256::new();
-        for part in [
+        let identity = digest_of_parts(&[
             self.suite().assets.as_slice(),
             publisher.as_slice(),
             path.as_os_str().as_encoded_bytes(),
             publication.name.as_bytes(),
-        ] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let place = format!("drafts/{:x}.json", B256::new(hash.finalize().into()));
+        ]);
+        let place = format!("drafts/{identity:x}.json");
         if let Some(draft) = self.home().read::<Draft>(&place)? {
             return Ok(draft.salt);
         }
@@ -330,9 +403,10 @@ impl Client {
         version: u32,
         publication: &Publication,
         progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Published, PublishError> {
+    ) -> Result<SealedVersion, PublishError> {
         let (keyring, store) = (self.keyring()?, self.store()?);
         let tree = tree_of(&publication.path)?;
+        let hidden = tree.hidden_skipped();
         let about = BTreeMap::from([
             ("name".to_owned(), publication.name.clone()),
             ("description".to_owned(), publication.description.clone()),
@@ -352,7 +426,8 @@ impl Client {
                 threads,
             };
             let sealed = seal(&store, &tree, &how, &mut |done| progress(done))?;
-            Ok(sealed.publish(&store, about, &AccountSigner(publisher))?)
+            let published = sealed.publish(&store, about, &AccountSigner(publisher))?;
+            Ok(SealedVersion { published, hidden })
         })
     }
 }
@@ -401,10 +476,11 @@ fn on_ledger(terms: &Terms) -> Result<licences::ILicences::Terms, PublishError> 
 fn summary(
     asset: AssetId,
     version: u32,
-    published: &Published,
+    sealed: &SealedVersion,
     terms: Vec<TermsId>,
     transaction: Option<B256>,
 ) -> PublishedAsset {
+    let SealedVersion { published, hidden } = sealed;
     let SealStats { files, content_bytes, .. } = published.stats;
     PublishedAsset {
         asset,
@@ -413,6 +489,7 @@ fn summary(
         content_root: published.record.content_root.0,
         terms,
         files,
+        hidden: *hidden,
         content_bytes,
         transaction,
     }

@@ -2,17 +2,47 @@
 
 use std::collections::BTreeSet;
 
+use alloy_sol_types::SolEvent;
 use residual_ledger::{
-    Account,
+    Account, LogQuery,
     contracts::{royalties::Royalties, test_usd::TestUSD},
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use serde::Serialize;
 
-use crate::{Client, LedgerError, LicenseError};
+use crate::{Client, HomeError, LedgerError};
 
 /// All four kinds, as `flow` takes them.
 const ALL_KINDS: U256 = U256::from_limbs([0b1111, 0, 0, 0]);
+
+/// Why nothing was paid.
+#[derive(Debug, thiserror::Error)]
+pub enum PayError {
+    /// The payer has too little.
+    #[error("expected {needed} units of {currency} on {account}, found {found}: fund the account")]
+    InsufficientFunds {
+        /// The payer.
+        account: Address,
+        /// The token.
+        currency: Address,
+        /// What it takes.
+        needed: Amount,
+        /// What is there.
+        found: Amount,
+    },
+    /// The token takes no signed payments.
+    #[error("token {token} takes no signed payments (EIP-3009): pay with gas of your own, without --sign")]
+    NoAuthorizations {
+        /// The token.
+        token: Address,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The ledger refused or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
 
 /// A payment that the ledger has.
 #[derive(Debug, Clone, Serialize)]
@@ -42,11 +72,26 @@ pub struct ClaimRow {
     pub amount: Amount,
 }
 
+/// What a sweep brought out of a till.
+#[derive(Debug, Clone, Serialize)]
+pub struct SweptRow {
+    /// The asset.
+    pub asset: AssetId,
+    /// What the till is for.
+    pub kind: RevenueKind,
+    /// The token.
+    pub token: Address,
+    /// How much, fee included.
+    pub amount: Amount,
+}
+
 /// What collecting did.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Collected {
     /// Swept out of tills.
-    pub swept: Amount,
+    pub swept: Vec<SweptRow>,
+    /// Assets with a till that the ledger did not let be swept.
+    pub refused: Vec<AssetId>,
     /// Assets whose parents were paid.
     pub flowed: usize,
     /// What was claimed.
@@ -65,20 +110,20 @@ impl Client {
         kind: RevenueKind,
         amount: Amount,
         into_till: bool,
-    ) -> Result<Paid, LicenseError> {
+    ) -> Result<Paid, PayError> {
         self.asset_row(asset).await?;
         let token = self.currency().token;
         let royalties = self.suite().royalties;
         let parts: [&[u8]; 4] =
             [&asset.to_be_bytes(), &[kind as u8], &amount.0.to_be_bytes(), &[into_till.into()]];
-        let mut operation = self.operation(payer.address(), "pay", &parts).map_err(LedgerError::from)?;
+        let mut operation = self.operation(payer, "pay", &parts).await?;
         if into_till {
             let till = self.till(asset, kind).await?;
             if !operation.interrupted() {
                 self.check_funds(payer.address(), token, amount).await?;
             }
             let call = TestUSD::transferCall { to: till, value: U256::from(amount.0) };
-            let receipt = operation.send(payer, token, &call).await?;
+            let receipt = operation.send(token, &call).await?;
             return Ok(Paid { asset, kind, amount, till: Some(till), transaction: receipt.transaction_hash });
         }
         if !operation.interrupted() {
@@ -90,7 +135,7 @@ impl Client {
             token,
             amount: U256::from(amount.0),
         };
-        let receipt = operation.send(payer, royalties, &call).await?;
+        let receipt = operation.send(royalties, &call).await?;
         Ok(Paid { asset, kind, amount, till: None, transaction: receipt.transaction_hash })
     }
 
@@ -108,33 +153,44 @@ impl Client {
         self.call(self.suite().royalties, &call).await
     }
 
-    /// Brings what lies in the asset's tills into its revenue. Empty tills cost nothing.
+    /// Brings what lies in the asset's tills into its revenue, in every listed token. Empty tills cost nothing.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
-    pub async fn sweep(&self, account: &Account, asset: AssetId) -> Result<Amount, LedgerError> {
-        let token = self.currency().token;
-        let mut swept = Amount::ZERO;
+    pub async fn sweep(&self, account: &Account, asset: AssetId) -> Result<Vec<SweptRow>, LedgerError> {
+        let listed = self.listed_tokens().await?;
+        let mut swept = Vec::new();
         for kind in RevenueKind::ALL {
             let till = self.till(asset, kind).await?;
-            let lies_there = self.balance(till, token).await?;
-            if lies_there == Amount::ZERO {
-                continue;
-            }
-            let call = Royalties::sweepCall {
-                assetId: asset.to_u256(),
-                kind: kind as u8,
-                operator: Address::ZERO,
-                operatorBps: 0,
-                token,
-            };
-            let receipt = self.send(account, self.suite().royalties, &call).await?;
-            if let Some(credited) = receipt.event::<Royalties::Credited>(self.suite().royalties) {
-                let gross = Amount(crate::narrow(credited.gross)?);
-                swept = swept.checked_add(gross).ok_or_else(|| LedgerError::unexpected("a sum of sweeps"))?;
+            for &token in &listed {
+                if self.balance(till, token).await? == Amount::ZERO {
+                    continue;
+                }
+                let call = Royalties::sweepCall {
+                    assetId: asset.to_u256(),
+                    kind: kind as u8,
+                    operator: Address::ZERO,
+                    operatorBps: 0,
+                    token,
+                };
+                let receipt = self.send(account, self.suite().royalties, &call).await?;
+                let credited = receipt
+                    .event::<Royalties::Credited>(self.suite().royalties)
+                    .ok_or_else(|| LedgerError::unexpected("a sweep without its event"))?;
+                swept.push(SweptRow { asset, kind, token, amount: Amount(crate::narrow(credited.gross)?) });
             }
         }
         Ok(swept)
+    }
+
+    /// The tokens that are or were listed: no others can be swept.
+    async fn listed_tokens(&self) -> Result<BTreeSet<Address>, LedgerError> {
+        let listings = LogQuery {
+            events: vec![Royalties::ListingSet::SIGNATURE_HASH],
+            ..LogQuery::of([self.suite().royalties])
+        };
+        let listings = self.logs(listings).await?;
+        Ok(listings.iter().filter_map(crate::decode::<Royalties::ListingSet>).map(|set| set.token).collect())
     }
 
     /// Carries what the asset owes to its parents, in every token it earned in. Nothing owed costs nothing.
@@ -207,11 +263,12 @@ impl Client {
         };
         let mut collected = Collected::default();
         for one in upstream_of(&mine, &lineage) {
-            let swept = self.sweep(holder, one).await?;
-            collected.swept = collected
-                .swept
-                .checked_add(swept)
-                .ok_or_else(|| LedgerError::unexpected("a sum of sweeps"))?;
+            match self.sweep(holder, one).await {
+                Ok(swept) => collected.swept.extend(swept),
+                // Anybody may fill a till beyond what an asset can be credited; the holder's other money is not that.
+                Err(error) if error.is_refusal() => collected.refused.push(one),
+                Err(error) => return Err(error),
+            }
             if self.flow(holder, one).await? {
                 collected.flowed += 1;
             }
@@ -220,6 +277,35 @@ impl Client {
             collected.claims.extend(self.claim(holder, one).await?);
         }
         Ok(collected)
+    }
+
+    /// Makes sure that the account has `amount` and lets `spender` take it.
+    pub(crate) async fn allow(
+        &self,
+        account: &Account,
+        token: Address,
+        spender: Address,
+        amount: Amount,
+    ) -> Result<(), PayError> {
+        if amount == Amount::ZERO {
+            return Ok(());
+        }
+        self.check_funds(account.address(), token, amount).await?;
+        Ok(self.approve(account, token, spender, amount).await?)
+    }
+
+    /// Makes sure that the account has `needed`.
+    pub(crate) async fn check_funds(
+        &self,
+        account: Address,
+        currency: Address,
+        needed: Amount,
+    ) -> Result<(), PayError> {
+        let found = self.balance(account, currency).await?;
+        if found < needed {
+            return Err(PayError::InsufficientFunds { account, currency, needed, found });
+        }
+        Ok(())
     }
 }
 

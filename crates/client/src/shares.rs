@@ -78,7 +78,7 @@ impl Client {
         }
         self.asset_row(asset).await?;
         let parts: [&[u8]; 3] = [&asset.to_be_bytes(), to.as_slice(), &units.to_be_bytes()];
-        let mut operation = self.operation(from.address(), "transfer-shares", &parts)?;
+        let mut operation = self.operation(from, "transfer-shares", &parts).await?;
         if !operation.interrupted() {
             let found = self.units(asset, from.address()).await?;
             if found < units {
@@ -92,7 +92,7 @@ impl Client {
             value: U256::from(units),
             data: residual_primitives::Bytes::new(),
         };
-        let receipt = operation.send(from, self.suite().shares, &call).await?;
+        let receipt = operation.send(self.suite().shares, &call).await?;
         Ok(Transferred { asset, from: from.address(), to, units, transaction: receipt.transaction_hash })
     }
 
@@ -129,12 +129,18 @@ impl Client {
     /// Every asset and every account that units of it ever went to.
     async fn share_moves(&self) -> Result<BTreeSet<(AssetId, Address)>, LedgerError> {
         let mut moves = BTreeSet::new();
+        // Anybody may move no units of anything, to anybody: that says nothing.
+        let mut note = |id, value: U256, to| {
+            if let (false, Ok(asset)) = (value.is_zero(), AssetId::try_from(id)) {
+                moves.insert((asset, to));
+            }
+        };
         for log in self.logs(LogQuery::of([self.suite().shares])).await? {
             if let Some(single) = crate::decode::<Shares::TransferSingle>(&log) {
-                moves.insert((crate::asset_id(single.id)?, single.to));
+                note(single.id, single.value, single.to);
             } else if let Some(batch) = crate::decode::<Shares::TransferBatch>(&log) {
-                for id in batch.ids {
-                    moves.insert((crate::asset_id(id)?, batch.to));
+                for (id, value) in batch.ids.into_iter().zip(batch.values) {
+                    note(id, value, batch.to);
                 }
             }
         }

@@ -127,8 +127,17 @@ impl Client {
     /// # Errors
     /// [`LedgerError::UnknownLicence`], or when the ledger cannot be reached.
     pub async fn licence_row(&self, licence: LicenceId) -> Result<LicenceRow, LedgerError> {
+        self.licence_row_at(licence, self.chain().head().await?.number).await
+    }
+
+    /// A licence in the state after a block.
+    pub(crate) async fn licence_row_at(
+        &self,
+        licence: LicenceId,
+        block: u64,
+    ) -> Result<LicenceRow, LedgerError> {
         let call = Licences::licenceCall { licenceId: licence.to_u256() };
-        let found = match self.call(self.suite().licences, &call).await {
+        let found = match self.call_at(self.suite().licences, &call, block).await {
             Ok(found) => found,
             Err(error) if error.reverted_with("UnknownLicence") => {
                 return Err(LedgerError::UnknownLicence { licence });
@@ -147,7 +156,7 @@ impl Client {
         })
     }
 
-    /// What the ledger says of one version, checked against its commitment.
+    /// What the ledger says of one version.
     ///
     /// # Errors
     /// [`LedgerError::UnknownVersion`], or when the ledger cannot be reached.
@@ -229,7 +238,7 @@ impl Client {
     }
 }
 
-fn rates(bps: [u16; 4]) -> Result<Rates, LedgerError> {
+pub(crate) fn rates(bps: [u16; 4]) -> Result<Rates, LedgerError> {
     let mut rates = Rates::default();
     for kind in RevenueKind::ALL {
         rates.0[kind.index()] =

@@ -20,6 +20,6 @@ pub use escrow::Escrow;
 pub use log::LogError;
 pub use meter::{
     ChannelState, Charge, ChargeError, Charged, CommitError, CompactError, Meter, OpenChannelError,
-    OpenMeterError, REMEMBERED_CHARGES, Recovery, Rules, UnknownChannel, VoucherClaim,
+    OpenMeterError, REMEMBERED_CHARGES, Recovery, Rules, UnknownChannel, VoucherClaim, WITHDRAW_DELAYS_S,
 };
 pub use purse::{OpenPurseError, PromiseError, Purse};

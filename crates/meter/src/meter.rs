@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque, btree_map::Entry},
     fs::File,
+    ops::RangeInclusive,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
@@ -27,8 +28,8 @@ pub const REMEMBERED_CHARGES: usize = 8;
 /// The most rows of one claim transaction.
 const CLAIM_ROWS: usize = 100;
 
-/// The longest withdraw delay that the contract takes: 30 days.
-const MAX_WITHDRAW_DELAY_S: u64 = 30 * 24 * 60 * 60;
+/// The withdraw delays that the contract takes, in seconds: 15 minutes to 30 days.
+pub const WITHDRAW_DELAYS_S: RangeInclusive<u64> = 15 * 60..=30 * 24 * 60 * 60;
 
 /// What a gateway serves and how much it risks.
 #[derive(Debug, Clone)]
@@ -458,7 +459,7 @@ impl Meter {
         if !self.rules.unclaimed_caps.contains_key(&config.token) {
             return Err(OpenChannelError::Token { found: config.token });
         }
-        let (min_s, max_s) = (self.rules.min_withdraw_delay_s, MAX_WITHDRAW_DELAY_S);
+        let (min_s, max_s) = (self.rules.min_withdraw_delay_s, *WITHDRAW_DELAYS_S.end());
         let found_s = config.withdrawDelay.to();
         if !(min_s..=max_s).contains(&found_s) {
             return Err(OpenChannelError::WithdrawDelay { min_s, max_s, found_s });

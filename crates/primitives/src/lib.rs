@@ -24,7 +24,7 @@ pub const MAX_EDGES: usize = 64;
 /// The most that an asset's edges may sum to, for each kind and each of own and inherited revenue, in basis points.
 pub const MAX_EDGE_RATES_BPS: u16 = 9_000;
 
-/// The most tokens in which one asset may earn.
+/// The most tokens that are ever listed, and so the most in which one asset may earn.
 pub const MAX_TOKENS: usize = 4;
 
 /// The longest that revenue may be held by a freeze, in seconds: 90 days (PAY-8).

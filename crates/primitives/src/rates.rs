@@ -166,6 +166,14 @@ pub enum Reach {
     Child = 1,
 }
 
+impl Reach {
+    /// The reach of that number on the ledger.
+    #[must_use]
+    pub fn from_index(index: u8) -> Option<Self> {
+        [Self::All, Self::Child].into_iter().find(|reach| *reach as u8 == index)
+    }
+}
+
 impl FromStr for Reach {
     type Err = RateError;
 

@@ -4,7 +4,7 @@
 //! facilitators understand ours and we theirs.
 
 use alloy_primitives::{Address, B256};
-use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain, sol};
+use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 
 sol! {
     /// Who pays whom through a channel, in which token, and how long the payer waits to take money back.
@@ -24,17 +24,6 @@ sol! {
     struct Voucher {
         bytes32 channelId;
         uint128 maxClaimableAmount;
-    }
-
-    /// A payment that only its payee may collect, once, before `validBefore`, by whoever pays the gas (EIP-3009).
-    #[derive(Debug, PartialEq, Eq, Hash)]
-    struct ReceiveWithAuthorization {
-        address from;
-        address to;
-        uint256 value;
-        uint256 validAfter;
-        uint256 validBefore;
-        bytes32 nonce;
     }
 
     /// A buyer's wish for the key of one version, answered only to `hpkePublicKey` and only by `gateway`.
@@ -83,12 +72,6 @@ impl ChannelConfig {
     #[must_use]
     pub fn can_be_served(&self) -> bool {
         self.payerAuthorizer != Address::ZERO
-    }
-
-    /// The ABI encoding, as the contract takes it.
-    #[must_use]
-    pub fn to_abi(&self) -> Vec<u8> {
-        self.abi_encode()
     }
 }
 

@@ -70,6 +70,12 @@ pub enum TermsError {
         /// Its length in bytes.
         found: usize,
     },
+    /// The legal text is not an identifier.
+    #[error("expected a legal text of printable ASCII, found {found:?} in it")]
+    LegalTextNotPrintable {
+        /// The first character that is not.
+        found: char,
+    },
     /// Renewable without a period.
     #[error("expected a period for renewable terms, found none: perpetual terms cannot be renewed")]
     RenewableForEver,
@@ -293,13 +299,13 @@ pub struct Terms {
     /// The contract that says who may buy; the zero address = anybody.
     #[serde(default)]
     pub eligibility_hook: Address,
-    /// The price of one unit of training, for gateways.
+    /// The price of one unit of training, for gateways, below 2^88.
     #[serde(default)]
     pub training_unit_price: Amount,
-    /// The price of one call, for gateways.
+    /// The price of one call, for gateways, below 2^88.
     #[serde(default)]
     pub inference_unit_price: Amount,
-    /// The legal text: an SPDX id or a `LicenseRef-`, 1 to 64 bytes.
+    /// The legal text: an SPDX id or a `LicenseRef-`, 1 to 64 characters of printable ASCII.
     pub legal_text: String,
     /// The CID of the legal text in binary, at most 128 bytes; empty = none.
     #[serde(default)]
@@ -317,10 +323,16 @@ impl Terms {
         };
         fits("derivations", (1 << 24) - 1, self.derivations.into())?;
         fits("a period in seconds", (1 << 40) - 1, self.period_s.into())?;
-        fits("a price in units", (1 << 88) - 1, self.price.0)?;
+        let priced = [self.price, self.training_unit_price, self.inference_unit_price];
+        for price in priced {
+            fits("a price in units", (1 << 88) - 1, price.0)?;
+        }
         fits("a CID in bytes", 128, self.text_cid.len() as u128)?;
         if self.legal_text.is_empty() || self.legal_text.len() > 64 {
             return Err(TermsError::LegalText { found: self.legal_text.len() });
+        }
+        if let Some(found) = self.legal_text.chars().find(|c| !matches!(c, ' '..='~')) {
+            return Err(TermsError::LegalTextNotPrintable { found });
         }
         for kind in RevenueKind::ALL {
             let found = self.rates.of(kind).get();
@@ -331,7 +343,6 @@ impl Terms {
                 return Err(TermsError::RatesWithoutDerive { kind, found });
             }
         }
-        let priced = [self.price, self.training_unit_price, self.inference_unit_price];
         if self.currency == Address::ZERO
             && let Some(price) = priced.into_iter().find(|price| *price != Amount::ZERO)
         {
@@ -433,12 +444,16 @@ mod tests {
 
     #[test]
     fn terms_that_the_ledger_would_refuse_are_refused() {
-        let wrong: [fn(&mut Terms); 9] = [
+        let wrong: [fn(&mut Terms); 13] = [
             |terms| terms.derivations = 1 << 24,
             |terms| terms.period_s = 1 << 40,
             |terms| terms.price = Amount(1 << 88),
             |terms| terms.text_cid = vec![0; 129].into(),
+            |terms| terms.training_unit_price = Amount(1 << 88),
+            |terms| terms.inference_unit_price = Amount(1 << 88),
             |terms| terms.legal_text.clear(),
+            |terms| terms.legal_text = "MIT\n".to_owned(),
+            |terms| terms.legal_text = "Lizenz für alle".to_owned(),
             |terms| terms.rates.0[0] = Bps::new(9_001).unwrap(),
             |terms| terms.rights = Rights::ACCESS,
             |terms| terms.currency = Address::ZERO,

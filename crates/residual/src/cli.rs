@@ -74,7 +74,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Channel(Channel),
     /// Redeem received vouchers and bring the money into the asset's revenue
-    Redeem(OneAsset),
+    Redeem(Revenue),
     /// Bring what lies in an asset's tills into its revenue
     Sweep(Revenue),
     /// Carry what an asset owes to its parents
@@ -104,7 +104,7 @@ pub(crate) struct Init {
     #[arg(long)]
     pub(crate) development: bool,
     /// With --rpc-url: a currency of the marketplace, by its token's address; repeatable, prices are said in the first
-    #[arg(long = "currency", value_name = "TOKEN", conflicts_with = "deployment")]
+    #[arg(long = "currency", value_name = "TOKEN", value_parser = residual_client::parse_address, conflicts_with = "deployment")]
     pub(crate) currencies: Vec<Address>,
     /// With --rpc-url: join the marketplace of this deployment file instead of making one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -113,13 +113,13 @@ pub(crate) struct Init {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=500), conflicts_with = "deployment")]
     pub(crate) fee_bps: u16,
     /// Who gets the protocol fee [default: the operator]
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "deployment")]
+    #[arg(long, value_name = "ADDRESS", value_parser = residual_client::parse_address, conflicts_with = "deployment")]
     pub(crate) treasury: Option<Address>,
     /// Who may freeze an asset's revenue during a dispute [default: the operator]
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "deployment")]
+    #[arg(long, value_name = "ADDRESS", value_parser = residual_client::parse_address, conflicts_with = "deployment")]
     pub(crate) arbiter: Option<Address>,
     /// Who may change the parameters, each after two days [default: the operator]
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "deployment")]
+    #[arg(long, value_name = "ADDRESS", value_parser = residual_client::parse_address, conflicts_with = "deployment")]
     pub(crate) governor: Option<Address>,
 }
 
@@ -181,8 +181,8 @@ pub(crate) struct Work {
 pub(crate) struct Publish {
     #[command(flatten)]
     pub(crate) work: Work,
-    /// Publish as a new version of this asset instead
-    #[arg(long, value_name = "ASSET")]
+    /// Publish as a new version of this asset instead; its holders, offers and kind stay as they are
+    #[arg(long, value_name = "ASSET", conflicts_with_all = ["holders", "terms", "resale_bps", "kind"])]
     pub(crate) version_of: Option<AssetId>,
 }
 
@@ -323,15 +323,12 @@ pub(crate) enum Channel {
     Close {
         /// The channel
         channel: B256,
+        /// Ask for what was promised and not claimed as well; the gateway may claim it first
+        #[arg(long)]
+        unclaimed: bool,
     },
     /// Your channels and what is left in them
     List,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OneAsset {
-    /// The asset
-    pub(crate) asset: AssetId,
 }
 
 #[derive(Debug, Args)]
@@ -368,12 +365,12 @@ pub(crate) enum Shares {
 pub(crate) enum Account {
     /// Make an account and keep its key encrypted in the data directory
     New {
-        /// Its name: 1 to 40 of a-z, 0-9 and -
+        /// Its name: 1 to 64 of a-z, 0-9, - and _
         name: String,
     },
     /// Take in a private key from the standard input, 0x and 64 digits
     Import {
-        /// Its name: 1 to 40 of a-z, 0-9 and -
+        /// Its name: 1 to 64 of a-z, 0-9, - and _
         name: String,
     },
     /// The accounts, and what they hold

@@ -9,6 +9,7 @@ use std::io;
 
 use clap::CommandFactory;
 use residual_client::{ANY_PORT, AccountError, Client, Password, Person, Place};
+use zeroize::Zeroizing;
 
 use crate::{
     cli::{Cli, Command},
@@ -79,12 +80,40 @@ impl Here<'_> {
 
 /// The account's password: of the file, else of the environment, else asked for.
 fn password(settings: &Settings) -> Result<Password, AccountError> {
+    let password = match given_password(settings)? {
+        Some(password) => password,
+        None => asked_for("Password: ")?,
+    };
+    Ok(taken_over(password))
+}
+
+/// A password for a new key: not empty, and typed twice, since nobody finds the key again without it.
+fn new_password(settings: &Settings) -> Result<Password, AccountError> {
+    let password = match given_password(settings)? {
+        Some(password) => password,
+        None => {
+            let (first, second) = (asked_for("New password: ")?, asked_for("The same again: ")?);
+            if first != second {
+                return Err(AccountError::PasswordsDiffer);
+            }
+            first
+        }
+    };
+    if password.is_empty() { Err(AccountError::NoPassword) } else { Ok(taken_over(password)) }
+}
+
+fn taken_over(mut password: Zeroizing<String>) -> Password {
+    Password::new(std::mem::take(&mut *password))
+}
+
+fn given_password(settings: &Settings) -> Result<Option<Zeroizing<String>>, AccountError> {
     if let Some(path) = &settings.password_file {
-        let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(AccountError::Password)?);
-        return Ok(Password::new(text.lines().next().unwrap_or_default().to_owned()));
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(AccountError::Password)?);
+        return Ok(Some(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())));
     }
-    if let Ok(password) = std::env::var("RESIDUAL_PASSWORD") {
-        return Ok(Password::new(password));
-    }
-    rpassword::prompt_password("Password: ").map(Password::new).map_err(AccountError::Password)
+    Ok(std::env::var("RESIDUAL_PASSWORD").ok().map(Zeroizing::new))
+}
+
+fn asked_for(prompt: &str) -> Result<Zeroizing<String>, AccountError> {
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(AccountError::Password)
 }

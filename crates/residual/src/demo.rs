@@ -5,24 +5,22 @@
 mod cast;
 mod ending;
 
-use std::{fs, io, path::Path, time::Instant};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use residual_classifier::{
     FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
 };
 use residual_client::{
-    ANY_PORT, AccountError, AuditError, ChannelError, Charge, Client, ClientError, Existing, GetError,
-    Governance, Ground, LedgerError, LicenseError, Profile, Publication, PublishError, PublishedAsset,
-    RelayError, TransferError,
+    ANY_PORT, Charge, ChargeError, Client, Existing, Governance, Ground, LicenseError, Profile, PromiseError,
+    Publication, PublishedAsset,
 };
-use residual_primitives::{Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
+use residual_primitives::{Address, Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
 
-use crate::{
-    cli::Demo,
-    failure::Failure,
-    output::Output,
-    terms_file::{self, TermsFileError},
-};
+use crate::{cli::Demo, failure::Failure, output::Output, terms_file};
 use cast::{Cast, Who};
 
 /// Calls that are made of the grandchild.
@@ -37,7 +35,7 @@ const SIGNED_FOR_S: u64 = 600;
 /// How long the payer of the demo waits to take money back: the shortest there is.
 const WITHDRAW_DELAY_S: u64 = 900;
 
-/// Why the demo ended early.
+/// What can go wrong in the demo alone.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     #[error("example file {path}: {source}; give the folder of the examples with --examples")]
@@ -53,39 +51,23 @@ pub(crate) enum DemoError {
         source: residual_classifier::CsvError,
     },
     #[error(transparent)]
-    Terms(#[from] TermsFileError),
+    Promise(#[from] PromiseError),
+    #[error(transparent)]
+    Charge(#[from] ChargeError),
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
     FineTune(#[from] FineTuneError),
     #[error("the licensed model cannot be read: {0}")]
     Onnx(#[from] onnx::ImportError),
-    #[error("the licensed file cannot be read: {0}")]
-    Read(#[from] io::Error),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Account(#[from] AccountError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    #[error(transparent)]
-    License(#[from] LicenseError),
-    #[error(transparent)]
-    Relay(#[from] RelayError),
-    #[error(transparent)]
-    Get(#[from] GetError),
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    #[error(transparent)]
-    Promise(#[from] residual_client::PromiseError),
-    #[error(transparent)]
-    Charge(#[from] residual_client::ChargeError),
-    #[error(transparent)]
-    Transfer(#[from] TransferError),
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    #[error("{}: {source}; the demo keeps its files in the system's folder for temporary ones", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("expected the royalty of a resale to go to the till at {expected}, found {found}")]
+    Royalty { expected: Address, found: Address },
 }
 
 /// The assets, as they are published.
@@ -118,9 +100,9 @@ struct Story<'a> {
 /// Runs the demo in a directory that is gone afterwards.
 pub(crate) async fn run(what: &Demo, output: &mut Output) -> Result<(), Failure> {
     let started = Instant::now();
-    let directory = tempfile::tempdir()?;
+    let directory = tempfile::tempdir().map_err(io_at(&std::env::temp_dir()))?;
     let ground = Ground::Embedded(ANY_PORT);
-    let client = Client::init(&directory.path().join("data"), true, &ground, &Governance::default(), || {
+    let client = Client::init(&directory.path().join("data"), true, &ground, &Governance::default(), |_| {
         unreachable!("development mode asks for none")
     })
     .await?;
@@ -129,11 +111,11 @@ pub(crate) async fn run(what: &Demo, output: &mut Output) -> Result<(), Failure>
     let mut story = Story { client: &client, cast, examples: &what.examples, downloads: &downloads, output };
     let outcome = story.tell(started).await;
     client.close().await;
-    Ok(outcome?)
+    outcome
 }
 
 impl Story<'_> {
-    fn say(&mut self, line: &str) -> Result<(), DemoError> {
+    fn say(&mut self, line: &str) -> Result<(), Failure> {
         Ok(self.output.say(line)?)
     }
 
@@ -142,7 +124,7 @@ impl Story<'_> {
         Amount::parse_tokens(text, decimals).expect("the demo's own amounts are amounts")
     }
 
-    async fn tell(&mut self, started: Instant) -> Result<(), DemoError> {
+    async fn tell(&mut self, started: Instant) -> Result<(), Failure> {
         self.cast.fund(self.client, self.tokens("1000")).await?;
         let assets = self.publish().await?;
         let held_out = parse(&self.examples.join("digits-held-out/digits.csv"))?;
@@ -153,7 +135,7 @@ impl Story<'_> {
     }
 
     /// 1. Three datasets, each with three owners and two kinds of terms.
-    async fn publish(&mut self) -> Result<Assets, DemoError> {
+    async fn publish(&mut self) -> Result<Assets, Failure> {
         self.say("1. publish")?;
         let photos = [(Who::Ada, 600_000), (Who::Bo, 300_000), (Who::Cy, 100_000)];
         let digits_a = [(Who::Dee, 700_000), (Who::Bo, 200_000), (Who::Cy, 100_000)];
@@ -170,7 +152,7 @@ impl Story<'_> {
         name: &str,
         holders: &[(Who, u32)],
         terms: &[&str],
-    ) -> Result<PublishedAsset, DemoError> {
+    ) -> Result<PublishedAsset, Failure> {
         let publication =
             self.publication(&self.examples.join(name), AssetKind::Dataset, name, holders, terms, &[])?;
         self.register(holders[0].0, publication).await
@@ -184,7 +166,7 @@ impl Story<'_> {
         holders: &[(Who, u32)],
         terms: &[&str],
         licences: &[LicenceId],
-    ) -> Result<Publication, DemoError> {
+    ) -> Result<Publication, Failure> {
         let mut offered = Vec::new();
         for file in terms {
             let file = self.examples.join("terms").join(format!("{file}.toml"));
@@ -207,7 +189,7 @@ impl Story<'_> {
         &mut self,
         publisher: Who,
         publication: Publication,
-    ) -> Result<PublishedAsset, DemoError> {
+    ) -> Result<PublishedAsset, Failure> {
         let account = self.cast.account(publisher).clone();
         let (client, output) = (self.client, &mut *self.output);
         let name = publication.name.clone();
@@ -222,13 +204,22 @@ impl Story<'_> {
         Ok(published)
     }
 
-    async fn license(&mut self, buyer: Who, asset: AssetId, terms: TermsId) -> Result<LicenceId, DemoError> {
+    async fn license(&mut self, buyer: Who, asset: AssetId, terms: TermsId) -> Result<LicenceId, Failure> {
         let account = self.cast.account(buyer);
         let bought = self.client.license(account, asset, terms, account.address(), None).await?;
         let (name, price) = (self.cast.asset(asset).to_owned(), self.client.currency().show(bought.price));
-        let term = if bought.expires_at_s.is_some() { "for 30 days" } else { "for ever" };
+        let term = self.term(terms).await?;
         self.say(&format!("   {buyer} licenses {name} for {price}, {term}"))?;
         Ok(bought.licence)
+    }
+
+    /// How long licences under these terms last, in words.
+    async fn term(&self, terms: TermsId) -> Result<String, Failure> {
+        let row = self.client.terms_row(terms).await?.ok_or(LicenseError::UnknownTerms { terms })?;
+        Ok(match row.period_s {
+            0 => "for ever".to_owned(),
+            period_s => format!("for {} days", period_s / (24 * 60 * 60)),
+        })
     }
 
     /// Buys without gas: the buyer signs, the operator carries it to the ledger.
@@ -237,7 +228,7 @@ impl Story<'_> {
         buyer: Who,
         asset: &PublishedAsset,
         offer: usize,
-    ) -> Result<LicenceId, DemoError> {
+    ) -> Result<LicenceId, Failure> {
         let account = self.cast.account(buyer);
         let (asset, terms) = (asset.asset, asset.terms[offer]);
         let signed =
@@ -245,14 +236,13 @@ impl Story<'_> {
         let relayed = self.client.relay(self.cast.account(Who::Operator), &signed).await?;
         let licence = relayed.licence.expect("a signed purchase brings a licence");
         let (name, price) = (self.cast.asset(asset).to_owned(), self.client.currency().show(relayed.amount));
-        let ends = self.client.licence_row(licence).await?.expires_at_s;
-        let term = if ends.is_some() { "for 30 days" } else { "for ever" };
+        let term = self.term(terms).await?;
         self.say(&format!("   {buyer} licenses {name} for {price}, {term}, signed without gas"))?;
         Ok(licence)
     }
 
     /// Fetches what a licence opens and verifies every chunk of it.
-    async fn get(&mut self, holder: Who, licence: LicenceId) -> Result<std::path::PathBuf, DemoError> {
+    async fn get(&mut self, holder: Who, licence: LicenceId) -> Result<std::path::PathBuf, Failure> {
         let account = self.cast.account(holder).clone();
         let name = self.cast.asset(licence.asset()).to_owned();
         let target = self.downloads.join(format!("{holder}-{name}"));
@@ -268,7 +258,7 @@ impl Story<'_> {
     }
 
     /// 2 to 4. Licences are bought, the data fetched, a model trained on it, and another from that one.
-    async fn derive(&mut self, assets: &Assets, held_out: &[Sample]) -> Result<Models, DemoError> {
+    async fn derive(&mut self, assets: &Assets, held_out: &[Sample]) -> Result<Models, Failure> {
         self.say("2. license")?;
         let research = self.license(Who::Gus, assets.photos.asset, assets.photos.terms[0]).await?;
         let subscription = self.license_signed(Who::Hal, &assets.photos, 1).await?;
@@ -282,7 +272,8 @@ impl Story<'_> {
         let data_b = self.get(Who::Gus, digits_b).await?;
 
         self.say("4. derive")?;
-        let child = train(&parse(&data_a.join("digits.csv"))?, &TrainConfig::default())?;
+        let data_a = parse(&data_a.join("digits.csv"))?;
+        let child = train(&data_a, &TrainConfig::default()).map_err(DemoError::from)?;
         let child_accuracy = child.accuracy(held_out);
         self.say(&format!("   Fay trains on digits-a: {child_accuracy} right on the held-out third"))?;
         let holders = [(Who::Fay, 1_000_000)];
@@ -290,8 +281,11 @@ impl Story<'_> {
 
         let of_child = self.license(Who::Gus, child.asset, child.terms[0]).await?;
         let parent = self.get(Who::Gus, of_child).await?;
-        let parent = onnx::import(&fs::read(parent.join("reader.onnx"))?)?;
-        let grandchild = fine_tune(&parent, &parse(&data_b.join("digits.csv"))?, &FineTuneConfig::default())?;
+        let weights = parent.join("reader.onnx");
+        let weights = fs::read(&weights).map_err(io_at(&weights))?;
+        let parent = onnx::import(&weights).map_err(DemoError::from)?;
+        let data_b = parse(&data_b.join("digits.csv"))?;
+        let grandchild = fine_tune(&parent, &data_b, &FineTuneConfig::default()).map_err(DemoError::from)?;
         let grandchild_accuracy = grandchild.accuracy(held_out);
         self.say(&format!(
             "   Gus fine-tunes it with digits-b: {grandchild_accuracy}, a lift of {:+.4}",
@@ -301,7 +295,7 @@ impl Story<'_> {
         let published = self
             .publish_model(Who::Gus, "better-reader", &grandchild, &holders, &[of_child, digits_b])
             .await?;
-        let served = onnx::import(&onnx::export(&grandchild))?;
+        let served = onnx::import(&onnx::export(&grandchild)).map_err(DemoError::from)?;
         Ok(Models {
             child,
             grandchild: published,
@@ -318,19 +312,21 @@ impl Story<'_> {
         model: &Model,
         holders: &[(Who, u32)],
         licences: &[LicenceId],
-    ) -> Result<PublishedAsset, DemoError> {
+    ) -> Result<PublishedAsset, Failure> {
         let folder = self.downloads.join(format!("{publisher}-{name}-onnx"));
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(format!("{name}.onnx")), onnx::export(model))?;
+        let weights = folder.join(format!("{name}.onnx"));
+        fs::create_dir_all(&folder).map_err(io_at(&folder))?;
+        fs::write(&weights, onnx::export(model)).map_err(io_at(&weights))?;
         let publication = self.publication(&folder, AssetKind::Model, name, holders, &["model"], licences)?;
         self.register(publisher, publication).await
     }
 
     /// 5. A thousand paid predictions over a channel, redeemed in batches; shares change hands in between.
-    async fn use_and_pay(&mut self, models: &Models, held_out: &[Sample]) -> Result<LicenceId, DemoError> {
+    async fn use_and_pay(&mut self, models: &Models, held_out: &[Sample]) -> Result<LicenceId, Failure> {
         self.say("5. use")?;
         let grandchild = models.grandchild.asset;
-        let price = self.tokens("0.002");
+        let terms = self.examples.join("terms/model.toml");
+        let price = terms_file::read(&terms, self.client.currency())?.inference_unit_price;
         let (app, gateway) = (self.cast.account(Who::App).clone(), self.cast.account(Who::Gus).clone());
         let deposit = self.tokens("5");
         let open =
@@ -342,17 +338,17 @@ impl Story<'_> {
         for call in 0..PREDICTIONS {
             let sample = &held_out[call as usize % held_out.len()];
             // The payer signs, the gateway makes the charge durable, and only then answers.
-            let voucher =
-                purse.promise(price, |digest| Ok::<_, io::Error>(app.sign_hash(*digest).as_bytes()))?;
+            let sign = |digest: &B256| Ok::<_, io::Error>(app.sign_hash(*digest).as_bytes());
+            let voucher = purse.promise(price, sign).map_err(DemoError::from)?;
             let charge = Charge {
                 request_id: B256::from(residual_primitives::U256::from(call)),
                 request_digest: digest_of(sample),
                 receiver,
                 token: self.client.currency().token,
                 amount: price,
-                at_s: 0,
+                at_s: residual_client::now_s(),
             };
-            meter.accept(&voucher, &charge)?;
+            meter.accept(&voucher, &charge).map_err(DemoError::from)?;
             right += u32::from(models.served.predict(sample.pixels()).label == sample.label());
             self.output.progress("predicting", u64::from(call) + 1, PREDICTIONS.into());
             if (call + 1) % REDEEM_EVERY == 0 {
@@ -374,12 +370,16 @@ impl Story<'_> {
     }
 
     /// A licence is sold on at a market, which pays the royalty into the resale till as ERC-2981 says.
-    async fn resell(&mut self, licence: LicenceId) -> Result<(), DemoError> {
+    async fn resell(&mut self, licence: LicenceId) -> Result<(), Failure> {
         let sale_price = self.tokens("12");
         let (receiver, royalty) = self.client.resale_royalty(licence, sale_price).await?;
         let market = self.cast.account(Who::App);
         let paid = self.client.pay(market, licence.asset(), RevenueKind::Resale, royalty, true).await?;
-        debug_assert_eq!(paid.till, Some(receiver));
+        if paid.till != Some(receiver) {
+            return Err(
+                DemoError::Royalty { expected: receiver, found: paid.till.unwrap_or_default() }.into()
+            );
+        }
         let show = |amount| self.client.currency().show(amount);
         let line = format!(
             "   a licence of better-reader is resold for {}; the market pays {} into the resale till",
@@ -390,13 +390,18 @@ impl Story<'_> {
     }
 }
 
+fn io_at(path: &Path) -> impl FnOnce(io::Error) -> DemoError {
+    let path = path.to_owned();
+    move |source| DemoError::Io { path, source }
+}
+
 /// What the answer depends on.
 fn digest_of(sample: &Sample) -> B256 {
     residual_client::digest(sample.pixels())
 }
 
-fn parse(path: &Path) -> Result<Vec<Sample>, DemoError> {
+fn parse(path: &Path) -> Result<Vec<Sample>, Failure> {
     let shown = || path.display().to_string();
     let bytes = fs::read(path).map_err(|source| DemoError::Example { path: shown(), source })?;
-    parse_csv(&bytes).map_err(|source| DemoError::Csv { path: shown(), source })
+    Ok(parse_csv(&bytes).map_err(|source| DemoError::Csv { path: shown(), source })?)
 }

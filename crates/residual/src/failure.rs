@@ -3,8 +3,8 @@
 use std::io;
 
 use residual_client::{
-    AccountError, AuditError, ChannelError, ClientError, GetError, HomeError, LedgerError, LicenseError,
-    PublishError, RelayError, TransferError,
+    AccountError, AuditError, ChannelError, ClientError, DeployError, ExtractError, GetError, HomeError,
+    LedgerError, LicenseError, PayError, PublishError, RelayError, TransferError, is_refusal,
 };
 use residual_primitives::{AmountError, RateError};
 
@@ -52,6 +52,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     License(#[from] LicenseError),
     #[error(transparent)]
+    Pay(#[from] PayError),
+    #[error(transparent)]
     Get(#[from] GetError),
     #[error(transparent)]
     Channel(#[from] ChannelError),
@@ -97,6 +99,7 @@ impl Failure {
             Self::Account(error) => account(error),
             Self::Publish(error) => publish(error),
             Self::License(error) => license(error),
+            Self::Pay(error) => pay(error),
             Self::Get(error) => get(error),
             Self::Channel(error) => channel(error),
             Self::Relay(error) => match error {
@@ -136,7 +139,11 @@ fn client(error: &ClientError) -> u8 {
         | ClientError::NoCurrency
         | ClientError::NoDeployment { .. } => USAGE,
         ClientError::Unfinished { .. } | ClientError::InUse { .. } | ClientError::Ledger(_) => HOME,
-        ClientError::Connect(_) | ClientError::Deploy(_) | ClientError::Deployment(_) => LEDGER,
+        ClientError::Deploy(DeployError::Transact { source, .. }) if is_refusal(source) => REFUSED,
+        ClientError::Silent { .. }
+        | ClientError::Connect(_)
+        | ClientError::Deploy(_)
+        | ClientError::Deployment(_) => LEDGER,
         ClientError::Call(error) => ledger(error),
     }
 }
@@ -144,7 +151,10 @@ fn client(error: &ClientError) -> u8 {
 fn account(error: &AccountError) -> u8 {
     match error {
         AccountError::Unknown { .. } => NOT_THERE,
-        AccountError::Password(_) => USAGE,
+        AccountError::Password(_)
+        | AccountError::NoPassword
+        | AccountError::PasswordsDiffer
+        | AccountError::Address(_) => USAGE,
         AccountError::Development(_) | AccountError::Keystore(_) => REFUSED,
         AccountError::Home(error) => home(error),
         AccountError::Ledger(error) => ledger(error),
@@ -159,7 +169,11 @@ fn publish(error: &PublishError) -> u8 {
         | PublishError::LicenceTwice { .. }
         | PublishError::FileName(_)
         | PublishError::Terms(_) => USAGE,
-        PublishError::Changed { .. } => REFUSED,
+        PublishError::Changed { .. }
+        | PublishError::NotHolder { .. }
+        | PublishError::NoRightToDerive { .. }
+        | PublishError::LicenceExpired { .. }
+        | PublishError::NoDerivationsLeft { .. } => REFUSED,
         PublishError::Home(error) => home(error),
         PublishError::Store(_) | PublishError::Keyring(_) | PublishError::Open(_) => HOME,
         PublishError::Ledger(error) => ledger(error),
@@ -174,19 +188,28 @@ fn license(error: &LicenseError) -> u8 {
     match error {
         LicenseError::UnknownTerms { .. } | LicenseError::NotOffered { .. } => NOT_THERE,
         LicenseError::PriceAboveMax { .. }
-        | LicenseError::InsufficientFunds { .. }
-        | LicenseError::NoAuthorizations { .. }
         | LicenseError::NothingToSign
         | LicenseError::NotRenewable { .. } => REFUSED,
+        LicenseError::Pay(error) => pay(error),
         LicenseError::Home(error) => home(error),
         LicenseError::Ledger(error) => ledger(error),
+    }
+}
+
+fn pay(error: &PayError) -> u8 {
+    match error {
+        PayError::InsufficientFunds { .. } | PayError::NoAuthorizations { .. } => REFUSED,
+        PayError::Home(error) => home(error),
+        PayError::Ledger(error) => ledger(error),
     }
 }
 
 fn get(error: &GetError) -> u8 {
     match error {
         GetError::VersionNotGranted { .. } | GetError::Release(_) => REFUSED,
+        GetError::NotFinal { .. } => LEDGER,
         GetError::Keyring(_) | GetError::Open(_) | GetError::Store(_) => HOME,
+        GetError::Extract(ExtractError::Read(_) | ExtractError::Full { .. }) => HOME,
         GetError::Extract(_) | GetError::Wrap(_) => FAILED,
         GetError::Home(error) => home(error),
         GetError::Ledger(error) => ledger(error),
@@ -199,7 +222,7 @@ fn channel(error: &ChannelError) -> u8 {
         ChannelError::Unknown { .. } => NOT_THERE,
         ChannelError::NothingLeft { .. } | ChannelError::Serve(_) => REFUSED,
         ChannelError::Purse(_) | ChannelError::Meter(_) | ChannelError::Commit(_) => HOME,
-        ChannelError::Deposit(error) => license(error),
+        ChannelError::Deposit(error) => pay(error),
         ChannelError::Home(error) => home(error),
         ChannelError::Ledger(error) => ledger(error),
     }

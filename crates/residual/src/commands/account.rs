@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cli::Account,
-    commands::{Here, password},
+    commands::{Here, new_password},
     failure::Failure,
     output::{Output, Table},
 };
@@ -18,12 +18,12 @@ pub(super) async fn run(here: &Here<'_>, what: Account, output: &mut Output) -> 
     let client = here.client;
     match what {
         Account::New { name } => {
-            let account = client.create_account(&name, &password(here.settings)?)?;
+            let account = client.create_account(&name, &new_password(here.settings)?)?;
             shown(&name, &account, output)
         }
         Account::Import { name } => {
             let account = read_key()?;
-            client.import_account(&name, &account, &password(here.settings)?)?;
+            client.import_account(&name, &account, &new_password(here.settings)?)?;
             shown(&name, &account, output)
         }
         Account::List => {

@@ -1,7 +1,7 @@
 //! `publish`, `derive`, `terms`, `show`, `license`, `get`, `shares`.
 
-use residual_client::{Existing, Profile, Publication, PublishedAsset};
-use residual_primitives::{Amount, AssetId, Bps, LicenceId, SHARES_SUPPLY};
+use residual_client::{Currency, Existing, Profile, Publication, PublishedAsset, TermsRow};
+use residual_primitives::{Amount, AssetId, Bps, LicenceId, Rates, Reach, SHARES_SUPPLY, TermsId};
 use serde_json::json;
 
 use crate::{
@@ -50,6 +50,10 @@ fn published(asset: &PublishedAsset, output: &mut Output) -> Result<(), Failure>
             "asset    {}\nversion  {}\nmanifest {}\nfiles    {} ({} bytes)\n",
             asset.asset, asset.version, asset.manifest_cid, asset.files, asset.content_bytes
         );
+        if asset.hidden > 0 {
+            text +=
+                &format!("left out {} hidden files or folders: their names begin with a dot\n", asset.hidden);
+        }
         for terms in &asset.terms {
             text += &format!("terms    {terms}\n");
         }
@@ -112,14 +116,7 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
             .terms_row(terms)
             .await?
             .ok_or(residual_client::LicenseError::UnknownTerms { terms })?;
-        output.result(&row, |row| {
-            format!(
-                "terms    {terms}\nrights   {}\nprice    {}\nperiod   {} s",
-                row.rights,
-                currency.show(row.price),
-                row.period_s
-            )
-        })?;
+        output.result(&row, |row| terms_text(terms, row, currency))?;
         return Ok(());
     }
     let id = what.id.unwrap_or_default();
@@ -142,18 +139,21 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
     output.result(&page, |page| {
         let mut text = String::new();
         for (key, value) in page.about.iter().filter(|(_, value)| !value.is_empty()) {
-            text += &format!("{key:<12} {value}\n");
+            text += &format!("{:<12} {}\n", one_line(key), one_line(value));
         }
         text += &format!(
             "asset        {}\ncontroller   {}\nversions     {}\nmanifest     {}\nresale       {}\n",
             page.row.asset, page.row.controller, page.row.versions, page.manifest_cid, page.row.resale
         );
         for parent in &page.parents {
-            text += &format!(
-                "parent       {} (of its own revenue by kind: {})\n",
-                parent.parent,
-                by_kind(parent.all)
-            );
+            text += &format!("parent       {}\n", parent.parent);
+            for (what, rates) in
+                [("of its own revenue", parent.all), ("of all that it receives", parent.child)]
+            {
+                if rates != Rates::default() {
+                    text += &format!("             {what}: {}\n", by_kind(rates));
+                }
+            }
         }
         let mut table = Table::new(&["terms", "rights", ">price"]);
         for offer in &page.offers {
@@ -168,7 +168,39 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
     Ok(())
 }
 
-fn by_kind(rates: residual_primitives::Rates) -> String {
+fn terms_text(terms: TermsId, row: &TermsRow, currency: &Currency) -> String {
+    let count = |count: u32| if count == 0 { "any number".to_owned() } else { count.to_string() };
+    let lasts = match (row.period_s, row.renewable) {
+        (0, _) => "for ever".to_owned(),
+        (period_s, true) => format!("{period_s} s, renewable"),
+        (period_s, false) => format!("{period_s} s"),
+    };
+    let reach = match row.reach {
+        Reach::All => "of its own revenue and of every later descendant's",
+        Reach::Child => "of all that it receives",
+    };
+    let mut text = format!(
+        "terms        {terms}\nrights       {}\nprice        {}\nlasts        {lasts}\nversions     {}\npassed on    {}\nworks        {} derived under one licence\nsold         {} of one asset\na child owes {} {reach}\n",
+        row.rights,
+        currency.show(row.price),
+        if row.all_versions { "all until it ends" } else { "up to the one current when it is bought" },
+        if row.transferable { "yes" } else { "no" },
+        count(row.derivations),
+        count(row.supply_cap),
+        by_kind(row.rates),
+    );
+    if let Some(hook) = row.eligibility_hook {
+        text += &format!("buyers       those that {hook} lets buy\n");
+    }
+    text
+}
+
+/// A stranger's words, without line breaks, which would look like lines of ours.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+fn by_kind(rates: Rates) -> String {
     let rates: Vec<String> = residual_primitives::RevenueKind::ALL
         .into_iter()
         .map(|kind| format!("{kind} {}", rates.of(kind)))

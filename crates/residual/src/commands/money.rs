@@ -2,8 +2,8 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use residual_client::{ClaimRow, Closing, Signed};
-use residual_primitives::{Amount, AssetId};
+use residual_client::{ClaimRow, Closing, Signed, SweptRow};
+use residual_primitives::{Address, Amount, AssetId};
 use serde_json::json;
 
 use crate::{
@@ -26,6 +26,20 @@ impl Here<'_> {
 
     fn show(&self, amount: Amount) -> String {
         self.client.currency().show(amount)
+    }
+
+    /// An amount of any token; of one that is not the currency no more is known than its address.
+    fn show_in(&self, token: Address, amount: Amount) -> String {
+        if token == self.client.currency().token {
+            self.show(amount)
+        } else {
+            format!("{amount} units of {token}")
+        }
+    }
+
+    fn swept(&self, rows: &[SweptRow]) -> String {
+        let rows: Vec<String> = rows.iter().map(|row| self.show_in(row.token, row.amount)).collect();
+        if rows.is_empty() { "nothing".to_owned() } else { rows.join(", ") }
     }
 }
 
@@ -66,8 +80,8 @@ pub(super) async fn channel(here: &Here<'_>, what: Channel, output: &mut Output)
             }
             vec![here.client.top_up(&payer, channel, amount).await?]
         }
-        Channel::Close { channel } => {
-            let closing = here.client.close_channel(&here.account()?, channel).await?;
+        Channel::Close { channel, unclaimed } => {
+            let closing = here.client.close_channel(&here.account()?, channel, unclaimed).await?;
             output.result(&closing, |closing| match closing {
                 Closing::Requested { amount, ready_at_s } => format!(
                     "asked for {}; repeat the command after {ready_at_s} (UNIX seconds) to receive it",
@@ -126,7 +140,7 @@ pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output)
             "claimed {} of {} channels, swept {}",
             here.show(redeemed.claimed),
             redeemed.channels,
-            here.show(redeemed.swept)
+            here.swept(&redeemed.swept)
         )
     })?;
     Ok(())
@@ -134,7 +148,7 @@ pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output)
 
 pub(super) async fn sweep(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {
     let swept = here.client.sweep(&here.account()?, asset).await?;
-    output.result(&json!({ "asset": asset, "swept": swept }), |_| format!("swept {}", here.show(swept)))?;
+    output.result(&json!({ "asset": asset, "swept": swept }), |_| format!("swept {}", here.swept(&swept)))?;
     Ok(())
 }
 
@@ -158,12 +172,12 @@ pub(super) async fn collect(
 ) -> Result<(), Failure> {
     let collected = here.client.collect(&here.account()?, asset).await?;
     output.result(&collected, |collected| {
-        format!(
-            "swept {}, flowed {} assets\n{}",
-            here.show(collected.swept),
-            collected.flowed,
-            claimed(here, &collected.claims)
-        )
+        let mut text =
+            format!("swept {}, flowed {} assets\n", here.swept(&collected.swept), collected.flowed);
+        for asset in &collected.refused {
+            text += &format!("a till of {asset} was not swept: `residual sweep {asset}` says why\n");
+        }
+        text + &claimed(here, &collected.claims)
     })?;
     Ok(())
 }
@@ -174,7 +188,7 @@ fn claimed(here: &Here<'_>, claims: &[ClaimRow]) -> String {
     }
     let mut table = Table::new(&["asset", ">claimed"]);
     for claim in claims {
-        table.row([claim.asset.to_string(), here.show(claim.amount)]);
+        table.row([claim.asset.to_string(), here.show_in(claim.token, claim.amount)]);
     }
     table.render()
 }

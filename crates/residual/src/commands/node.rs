@@ -1,11 +1,11 @@
 //! `init` and `up`.
 
-use residual_client::{ANY_PORT, Client, Governance, Ground};
+use residual_client::{ANY_PORT, AccountError, Client, Governance, Ground, NewKey, Password};
 use serde_json::json;
 
 use crate::{
     cli::{Init, Up},
-    commands::password,
+    commands::{new_password, password},
     config::Settings,
     failure::Failure,
     output::Output,
@@ -24,9 +24,10 @@ pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) 
         arbiter: what.arbiter,
         governor: what.governor,
     };
-    let client =
-        Client::init(&settings.data_dir, what.development, &ground, &governance, || password(settings))
-            .await?;
+    let client = Client::init(&settings.data_dir, what.development, &ground, &governance, |key| {
+        operator_password(key, settings)
+    })
+    .await?;
     let root = client.home().root().to_owned();
     let chain = client.chain().id();
     let made = json!({
@@ -58,13 +59,23 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         return Err(Failure::NothingToServe);
     }
     let ground = Ground::Embedded(what.listen);
-    let client = Client::init(&settings.data_dir, what.development, &ground, &Governance::default(), || {
-        password(settings)
+    let client = Client::init(&settings.data_dir, what.development, &ground, &Governance::default(), |key| {
+        operator_password(key, settings)
     })
     .await?;
     let Some((rpc_url, ws_url)) = client.serves() else {
-        let place = client.home().root().display().to_string();
-        output.say(&format!("{place} has a running node already"))?;
+        let running = json!({
+            "data_dir": client.home().root(),
+            "chain_id": client.chain().id(),
+            "rpc_url": client.chain().config().url,
+        });
+        output.result(&running, |_| {
+            format!(
+                "{} has a running node already, its JSON-RPC is {}",
+                client.home().root().display(),
+                client.chain().config().url
+            )
+        })?;
         return Ok(());
     };
     let up = json!({
@@ -86,6 +97,13 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
     stopped().await;
     client.close().await;
     Ok(())
+}
+
+fn operator_password(key: NewKey, settings: &Settings) -> Result<Password, AccountError> {
+    match key {
+        NewKey::Yes => new_password(settings),
+        NewKey::No => password(settings),
+    }
 }
 
 /// Waits for Ctrl-C or, as a service manager asks, SIGTERM.

@@ -5,8 +5,8 @@ use std::time::Instant;
 use residual_primitives::{Amount, RevenueKind};
 use serde::Serialize;
 
-use super::{Assets, DemoError, Models, PREDICTIONS, Story, Who};
-use crate::output::Table;
+use super::{Assets, Models, PREDICTIONS, Story, Who};
+use crate::{failure::Failure, output::Table};
 
 /// What one person earned of one asset, by one kind and along one path.
 #[derive(Debug, Serialize)]
@@ -37,8 +37,6 @@ struct Accuracy {
 #[derive(Debug, Serialize)]
 struct AuditResult {
     accounted: bool,
-    /// An audit that finds one ends the demo with it.
-    difference: Option<()>,
     events: usize,
     balances: usize,
     /// Units of the currency: paid in, paid out, and never payable.
@@ -64,7 +62,7 @@ pub(super) async fn end(
     assets: &Assets,
     models: &Models,
     started: Instant,
-) -> Result<(), DemoError> {
+) -> Result<(), Failure> {
     story.say("6. collect")?;
     let mut claims = Vec::new();
     for who in Who::ALL {
@@ -106,7 +104,6 @@ pub(super) async fn end(
         held,
         audit: AuditResult {
             accounted: audited.report.every_unit_is_accounted_for(),
-            difference: None,
             events: audited.events,
             balances: audited.balances,
             received: sum(|row| row.received),

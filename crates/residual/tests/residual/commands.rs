@@ -1,238 +1,191 @@
-//! The whole loop through the real binary, as a person at a terminal runs it.
+//! The loop by single commands, as a person at a terminal makes it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to stop there")]
-
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
+use residual_client::{ANY_PORT, Client, Place};
+use residual_ledger::{
+    Transaction,
+    contracts::{shares::Shares, test_usd::TestUSD},
 };
+use residual_primitives::{Bytes, RevenueKind, U256};
 
-use serde_json::Value;
-
-const RESIDUAL: &str = env!("CARGO_BIN_EXE_residual");
-
-fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
-}
-
-/// The binary in an environment of its own: nothing of the tester's settings reaches it.
-fn residual(data_dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(RESIDUAL)
-        .env_clear()
-        .env("HOME", data_dir)
-        .env("RESIDUAL_DATA_DIR", data_dir.join("data"))
-        .env("RESIDUAL_PASSWORD", "correct horse battery staple")
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("expected one JSON object, found {error} in {}", String::from_utf8_lossy(&output.stdout))
-    })
-}
-
-fn units(value: &Value) -> u128 {
-    value.as_str().unwrap_or_else(|| panic!("expected an amount as a string, found {value}")).parse().unwrap()
-}
-
-#[test]
-fn the_demo_ends_with_every_unit_accounted_for() {
-    let temp = tempfile::tempdir().unwrap();
-    let examples = examples();
-    let output = residual(temp.path(), &["demo", "--json", "--examples", examples.to_str().unwrap()]);
-    let story = json(&output);
-
-    let accuracy = |who: &str| story["accuracy"][who].as_f64().unwrap();
-    assert!(accuracy("grandchild") >= 0.93, "{story}");
-    assert!(accuracy("grandchild") > accuracy("child"), "fine-tuning with digits-b must lift: {story}");
-    assert_eq!(story["predictions"], 1000);
-
-    // What was earned is what was claimed and what is still held, for each holder and asset.
-    let credits = story["credits"].as_array().unwrap();
-    let claims = story["claims"].as_array().unwrap();
-    assert!(!credits.is_empty() && !claims.is_empty());
-    let credited: u128 = credits.iter().map(|row| units(&row["amount"])).sum();
-    let claimed: u128 = claims.iter().map(|row| units(&row["amount"])).sum();
-    let held: u128 = story["held"].as_array().unwrap().iter().map(|row| units(&row["amount"])).sum();
-    assert_eq!(credited, claimed + held, "{story}");
-
-    // Money came up the lineage: to the owners of digits-a, for inference on its grandchild, along the path.
-    let along = |row: &&Value| {
-        row["asset"] == "digits-a"
-            && row["kind"] == "inference"
-            && row["path"].as_array().is_some_and(|path| path.len() > 1)
-    };
-    assert!(credits.iter().any(|row| along(&row) && units(&row["amount"]) > 0), "{story}");
-    for kind in ["licence", "inference", "resale"] {
-        assert!(credits.iter().any(|row| row["kind"] == kind), "nobody earned by {kind}");
-    }
-    assert_eq!(story["audit"]["accounted"], true, "{story}");
-    assert_eq!(story["audit"]["difference"], Value::Null);
-}
-
-#[test]
-fn the_demo_in_a_pipe_is_plain_lines_and_ends_in_table_and_audit() {
-    let temp = tempfile::tempdir().unwrap();
-    let examples = examples();
-    let output = residual(temp.path(), &["demo", "--examples", examples.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!text.contains('\u{1b}') && !text.contains('\r'), "no terminal codes in a pipe");
-    assert!(text.trim_end().ends_with("audit: every unit accounted for"), "{text}");
-    assert!(text.contains("along"), "{text}");
-}
-
-/// A development data directory with a published asset; its first terms are free to buy for who has the money.
-struct Town {
-    temp: tempfile::TempDir,
-    asset: String,
-    terms: String,
-}
-
-impl Town {
-    fn new() -> Self {
-        let temp = tempfile::tempdir().unwrap();
-        json(&residual(temp.path(), &["init", "--development", "--json"]));
-        let examples = examples();
-        let (photos, terms) = (examples.join("digits-a"), examples.join("terms/commercial.toml"));
-        let publish = [
-            "publish",
-            photos.to_str().unwrap(),
-            "--name",
-            "digits-a",
-            "--terms",
-            terms.to_str().unwrap(),
-            "-a",
-            "dev:1",
-            "--json",
-        ];
-        let published = json(&residual(temp.path(), &publish));
-        let again = json(&residual(temp.path(), &publish));
-        assert_eq!(published["asset"], again["asset"], "a repeated publication is the same asset");
-        assert_eq!(again["transaction"], Value::Null, "and registers nothing again");
-        let word = |value: &Value| value.as_str().unwrap().to_owned();
-        Self { asset: word(&published["asset"]), terms: word(&published["terms"][0]), temp }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        residual(self.temp.path(), arguments)
-    }
-
-    /// Runs a command that must fail with this exit code and say this.
-    fn refused(&self, code: i32, says: &str, arguments: &[&str]) {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
-        assert!(error.contains(says), "{arguments:?}: expected {says:?}, found {error}");
-        assert!(output.stdout.is_empty(), "{arguments:?}: nothing but the error is said");
-    }
-}
+use crate::support::{Town, examples, word};
 
 #[test]
 fn the_single_commands_make_the_loop() {
     let town = Town::new();
-    let (asset, terms) = (town.asset.as_str(), town.terms.as_str());
-    json(&town.run(&["account", "fund", "dev:2", "100", "-a", "dev:0", "--json"]));
-    let bought = json(&town.run(&["license", asset, terms, "-a", "dev:2", "--json"]));
-    let licence = bought["licence"].as_str().unwrap();
+    let licence = town.license(&town.commercial);
 
     let target = town.temp.path().join("got");
-    let got = json(&town.run(&["get", licence, target.to_str().unwrap(), "-a", "dev:2", "--json"]));
+    let got = town.json(&["get", &licence, target.to_str().unwrap(), "-a", "dev:2"]);
     assert_eq!(got["written"], 2);
-    let original = std::fs::read(examples().join("digits-a/digits.csv")).unwrap();
+    let original = std::fs::read(examples("digits-a/digits.csv")).unwrap();
     assert_eq!(std::fs::read(target.join("digits.csv")).unwrap(), original);
 
     let model = town.temp.path().join("model.bin");
     std::fs::write(&model, b"weights").unwrap();
-    let derive = [
-        "derive",
-        model.to_str().unwrap(),
-        "--name",
-        "m",
-        "--kind",
-        "model",
-        "--licence",
-        licence,
-        "-a",
-        "dev:2",
-        "--json",
-    ];
-    let child = json(&town.run(&derive));
-    let child = child["asset"].as_str().unwrap();
-    json(&town.run(&["pay", child, "10", "--till", "-a", "dev:2", "--json"]));
-    json(&town.run(&["shares", "transfer", child, "dev:3", "400000", "-a", "dev:2", "--json"]));
-    let collected = json(&town.run(&["collect", asset, "-a", "dev:1", "--json"]));
+    let model = model.to_str().unwrap();
+    let derive = ["derive", model, "--name", "m", "--kind", "model", "--licence", &licence, "-a", "dev:2"];
+    let child = word(&town.json(&derive)["asset"]);
+    town.json(&["pay", &child, "10", "--till", "-a", "dev:2"]);
+    town.json(&["shares", "transfer", &child, "dev:3", "400000", "-a", "dev:2"]);
+    let collected = town.json(&["collect", &town.asset, "-a", "dev:1"]);
     // 25 of the licence, and 10% of the 10 that the child was paid.
     assert_eq!(collected["claims"][0]["amount"], "26000000", "{collected}");
     // What came before the sweep came after the transfer (PAY-5): two fifths of 9.
-    let claimed = json(&town.run(&["claim", child, "-a", "dev:3", "--json"]));
+    let claimed = town.json(&["claim", &child, "-a", "dev:3"]);
     assert_eq!(claimed[0]["amount"], "3600000", "{claimed}");
-    let audit = json(&town.run(&["audit", "--json"]));
+    let audit = town.json(&["audit"]);
     assert_eq!(audit["tokens"][0]["received"], "35000000");
 }
 
 #[test]
-fn bad_input_is_refused_with_what_to_do_and_changes_nothing() {
+fn a_repeated_publication_is_the_same_asset() {
     let town = Town::new();
-    let (asset, terms) = (town.asset.as_str(), town.terms.as_str());
-    let before = json(&town.run(&["audit", "--json"]));
-    let nobody = "0x000000000000000000000000000000ff";
-    town.refused(3, "registered on this ledger", &["pay", nobody, "1", "-a", "dev:1"]);
-    town.refused(4, "fund the account", &["license", asset, terms, "-a", "dev:5"]);
-    town.refused(
-        4,
-        "agree to it with --max-price",
-        &["license", asset, terms, "--max-price", "24.99", "-a", "dev:5"],
-    );
-    town.refused(2, "digits after the point", &["pay", asset, "0.0000001", "-a", "dev:1"]);
-    town.refused(2, "expected an account to act with", &["claim", asset]);
-    town.refused(3, "residual account list", &["claim", asset, "-a", "nobody"]);
-    town.refused(4, "at least 5 units", &["shares", "transfer", asset, "dev:3", "5", "-a", "dev:9"]);
-    let file = town.temp.path().join("f");
-    std::fs::write(&file, "x").unwrap();
-    let file = file.to_str().unwrap();
-    town.refused(
-        2,
-        "sum to 1000000",
-        &["publish", file, "--name", "f", "--holder", "dev:1=999999", "-a", "dev:1"],
-    );
-    town.refused(1, "cannot be read", &["publish", "/nowhere/at/all", "--name", "f", "-a", "dev:1"]);
-    let after = json(&town.run(&["audit", "--json"]));
-    assert_eq!(before["events"], after["events"], "nothing has changed on the ledger");
-
-    let licence = {
-        json(&town.run(&["account", "fund", "dev:2", "100", "-a", "dev:0", "--json"]));
-        let bought = json(&town.run(&["license", asset, terms, "-a", "dev:2", "--json"]));
-        bought["licence"].as_str().unwrap().to_owned()
-    };
-    let target = town.temp.path().join("stolen");
-    town.refused(
-        4,
-        "sign with the account that holds the licence",
-        &["get", &licence, target.to_str().unwrap(), "-a", "dev:3"],
-    );
-    assert!(!target.exists(), "KEY-1: nothing was written for who holds no licence");
-    town.refused(
-        2,
-        "twice",
-        &["derive", file, "--name", "d", "--licence", &licence, "--licence", &licence, "-a", "dev:2"],
-    );
+    let work = examples("digits-a");
+    let [commercial, research] = ["terms/commercial.toml", "terms/research.toml"].map(examples);
+    let again = town.json(&[
+        "publish",
+        &work,
+        "--name",
+        "digits-a",
+        "--terms",
+        &commercial,
+        "--terms",
+        &research,
+        "-a",
+        "dev:1",
+    ]);
+    assert_eq!(again["asset"], town.asset);
+    assert!(again["transaction"].is_null(), "nothing was registered again: {again}");
 }
 
 #[test]
-fn a_directory_that_is_none_of_ours_is_refused() {
-    let temp = tempfile::tempdir().unwrap();
-    let output = residual(temp.path(), &["audit"]);
-    assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("residual init"));
+fn a_signed_purchase_and_deposit_are_relayed_once_and_by_anybody() {
+    let town = Town::new();
+    let asset = town.asset.as_str();
+    let signed = town.json(&["license", asset, &town.research, "--sign", "-a", "dev:2"]);
+    let file = town.temp.path().join("signed.json");
+    let keep = |signed: &serde_json::Value| std::fs::write(&file, signed.to_string()).unwrap();
+    keep(&signed);
+    let place = file.to_str().unwrap();
+    let relayed = town.json(&["relay", place, "-a", "dev:3"]);
+    assert_eq!(relayed["amount"], "5000000");
+    let licence = word(&relayed["licence"]);
+    let target = town.temp.path().join("got");
+    town.json(&["get", &licence, target.to_str().unwrap(), "-a", "dev:2"]);
+    town.refused(4, "ERC3009", &["relay", place, "-a", "dev:3"]);
 
-    let data = temp.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    std::fs::write(data.join("thesis.tex"), "mine").unwrap();
-    let output = residual(temp.path(), &["init", "--development"]);
-    assert_eq!(output.status.code(), Some(6));
-    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 1, "it was left as it was");
+    let mut stolen = signed.clone();
+    stolen["salt"] = format!("0x{}", "11".repeat(32)).into();
+    keep(&stolen);
+    town.refused(4, "ERC3009", &["relay", place, "-a", "dev:3"]);
+    let mut elsewhere = signed.clone();
+    elsewhere["chain_id"] = 1.into();
+    keep(&elsewhere);
+    town.refused(4, "signed for chain", &["relay", place, "-a", "dev:3"]);
+    keep(&town.json(&["license", asset, &town.research, "--sign", "--valid-for", "0", "-a", "dev:2"]));
+    town.refused(4, "have it signed again", &["relay", place, "-a", "dev:3"]);
+    std::fs::write(&file, "{}").unwrap();
+    town.refused(2, "expected what `--sign` printed", &["relay", place, "-a", "dev:3"]);
+
+    let open = ["channel", "open", asset, "2", "--gateway", "dev:1", "--sign", "-a", "dev:2"];
+    keep(&town.json(&open));
+    let channel = word(&town.json(&["relay", place, "-a", "dev:3"])["channel"]);
+    keep(&town.json(&["channel", "top-up", &channel, "1.5", "--sign", "-a", "dev:2"]));
+    assert_eq!(town.json(&["relay", place, "-a", "dev:4"])["channel"], channel);
+    let rows = town.json(&["channel", "list"]);
+    assert_eq!((&rows[0]["channel"], &rows[0]["balance"]), (&channel.into(), &"3500000".into()), "{rows}");
+    let poor = ["channel", "open", asset, "2", "--gateway", "dev:1", "--sign", "-a", "dev:7"];
+    town.refused(4, "fund the account", &poor);
+    town.json(&["audit"]);
+}
+
+#[test]
+fn what_strangers_write_on_the_ledger_stops_nobody() {
+    let town = Town::new();
+    town.json(&["channel", "open", &town.asset, "2", "--gateway", "dev:1", "-a", "dev:2"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::open(&town.data(), &Place::Own(ANY_PORT)).await.unwrap();
+        let stranger = client.account("dev:9", || unreachable!()).unwrap();
+        let sender = client.chain().sender(stranger.clone());
+        let victim = client.address_of("dev:1").unwrap();
+        // No units of what is no asset, and of an asset that the victim has nothing to do with.
+        for id in [U256::from(1) << 200, U256::from(7)] {
+            let from = stranger.address();
+            let data = Bytes::new();
+            let nothing = Shares::safeTransferFromCall { from, to: victim, id, value: U256::ZERO, data };
+            sender.send(&Transaction::call(client.suite().shares, &nothing)).await.unwrap();
+        }
+        // More than an amount can say, wherever somebody looks for money.
+        let till = client.till(town.asset.parse().unwrap(), RevenueKind::Inference).await.unwrap();
+        let amount = U256::from(u128::MAX);
+        for to in [till, victim, client.suite().royalties] {
+            let mint = TestUSD::mintCall { to, amount };
+            // What the currency refuses to make is no gift either.
+            let _ = sender.send(&Transaction::call(client.currency().token, &mint)).await;
+        }
+        client.close().await;
+    });
+    town.license(&town.commercial);
+    let collected = town.json(&["collect", "-a", "dev:1"]);
+    assert_eq!(collected["claims"][0]["asset"], town.asset, "{collected}");
+    town.json(&["shares", "show", &town.asset]);
+    town.json(&["account", "list"]);
+    town.json(&["audit"]);
+}
+
+#[test]
+fn a_strangers_words_look_like_no_lines_of_ours() {
+    let town = Town::new();
+    let file = town.temp.path().join("f");
+    std::fs::create_dir(&file).unwrap();
+    for part in ["seen", ".hidden"] {
+        std::fs::write(file.join(part), "x").unwrap();
+    }
+    let name = "nice\nasset        0x00000000000000000000000000000bad\u{1b}[2J";
+    let published = town.json(&["publish", file.to_str().unwrap(), "--name", name, "-a", "dev:1"]);
+    let asset = word(&published["asset"]);
+    assert_eq!((&published["files"], &published["hidden"]), (&1.into(), &1.into()), "{published}");
+    let shown = crate::support::command(&town.data(), &["show", &asset]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(!shown.contains('\u{1b}') && !shown.contains("\nasset        0x0000"), "{shown}");
+    assert!(shown.contains(&format!("\nasset        {asset}")), "{shown}");
+}
+
+#[test]
+fn a_new_version_keeps_what_the_asset_is_and_both_open_to_later_buyers() {
+    let town = Town::new();
+    let before = town.license(&town.commercial);
+    let work = examples("digits-b");
+    let version = ["publish", &work, "--name", "more digits", "--version-of", &town.asset, "-a", "dev:1"];
+    let published = town.json(&version);
+    assert_eq!((&published["version"], &published["asset"]), (&2.into(), &town.asset.as_str().into()));
+    assert!(town.json(&version)["transaction"].is_null(), "repeated it adds no version");
+    let after = town.license(&town.commercial);
+    let target = |name: &str| town.temp.path().join(name).to_str().unwrap().to_owned();
+    town.json(&["get", &before, &target("one"), "-a", "dev:2"]);
+    town.refused(
+        4,
+        "opens the versions 1 to 1",
+        &["get", &before, &target("no"), "--version", "2", "-a", "dev:2"],
+    );
+    assert_eq!(town.json(&["get", &after, &target("two"), "-a", "dev:2"])["version"], 2);
+    // What was there when the buyer looked is there after a version came in between.
+    assert_eq!(town.json(&["get", &after, &target("old"), "--version", "1", "-a", "dev:2"])["version"], 1);
+    let kind =
+        ["publish", &work, "--name", "m", "--version-of", &town.asset, "--kind", "model", "-a", "dev:1"];
+    town.refused(2, "--kind", &kind);
+}
+
+#[test]
+fn two_like_commands_at_once_are_two_payments() {
+    let town = Town::new();
+    let (_node, _) = crate::support::up(&town.data());
+    let pay = ["pay", &town.asset, "1", "-a", "dev:2"];
+    let commands: Vec<_> =
+        (0..4).map(|_| crate::support::command(&town.data(), &pay).spawn().unwrap()).collect();
+    for mut command in commands {
+        assert!(command.wait().unwrap().success());
+    }
+    assert_eq!(town.json(&["audit"])["tokens"][0]["received"], "4000000");
 }

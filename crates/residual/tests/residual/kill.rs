@@ -1,62 +1,12 @@
 //! Kill -9 of a running node in the middle of things, and starting it again: nothing is lost, and repeating the command
 //! that was interrupted completes it (LED-1, MET-1, CH-1).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to stop there")]
+use std::{path::Path, process::Stdio, thread, time::Duration};
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
-
-use residual_client::{Charge, Client, Password, Place};
+use residual_client::{ANY_PORT, Charge, Client, Governance, Ground, Password, Place};
 use residual_primitives::{Amount, B256, U256};
-use serde_json::Value;
 
-const RESIDUAL: &str = env!("CARGO_BIN_EXE_residual");
-
-fn command(data_dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(RESIDUAL);
-    command.env_clear().env("RESIDUAL_DATA_DIR", data_dir).args(arguments).arg("--json");
-    command
-}
-
-fn json(data_dir: &Path, arguments: &[&str]) -> Value {
-    let output = command(data_dir, arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// A running node, killed when the test lets go of it.
-struct Node(Child);
-
-impl Node {
-    fn up(data_dir: &Path) -> Self {
-        let mut child = command(data_dir, &["up", "--development", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("rpc_url"), "the node says where it serves what: {line:?}");
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // It may be dead already, which is what most of this file is about.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::support::{command, json, up};
 
 #[test]
 fn led_1_a_publish_whose_node_is_killed_is_completed_by_repeating_it() {
@@ -64,7 +14,7 @@ fn led_1_a_publish_whose_node_is_killed_is_completed_by_repeating_it() {
     let data = temp.path().join("data");
     let mut registered = Vec::new();
     for round in 0..8_u64 {
-        let mut node = Node::up(&data);
+        let (mut node, _) = up(&data);
         let file = temp.path().join(format!("work-{round}"));
         std::fs::write(&file, vec![round as u8; 300_000]).unwrap();
         let name = format!("work {round}");
@@ -74,7 +24,7 @@ fn led_1_a_publish_whose_node_is_killed_is_completed_by_repeating_it() {
         thread::sleep(Duration::from_millis(round * 12));
         node.kill();
         first.wait().unwrap();
-        let node = Node::up(&data);
+        let (node, _) = up(&data);
         let published = json(&data, &publish);
         assert_eq!(json(&data, &publish)["asset"], published["asset"]);
         registered.push(published["asset"].as_str().unwrap().to_owned());
@@ -105,7 +55,7 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
     for round in 0..6_u64 {
         json(&data, &["channel", "open", &asset, "1", "--gateway", "dev:1", "-a", "dev:2"]);
         charged += charge_every_channel(&data, round);
-        let mut node = Node::up(&data);
+        let (mut node, _) = up(&data);
         let redeem = ["redeem", asset.as_str(), "-a", "dev:1"];
         let mut first = command(&data, &redeem).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_millis(round * 15));
@@ -125,7 +75,7 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
 fn charge_every_channel(data: &Path, round: u64) -> u128 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let client = Client::open(data, &Place::Embedded("127.0.0.1:0".parse().unwrap())).await.unwrap();
+        let client = Client::open(data, &Place::Own(ANY_PORT)).await.unwrap();
         let account =
             |name| client.account(name, || unreachable!("development accounts have no password")).unwrap();
         let (gateway, payer) = (account("dev:1"), account("dev:2"));
@@ -156,12 +106,11 @@ fn charge_every_channel(data: &Path, round: u64) -> u128 {
 fn a_command_works_through_the_node_that_runs_and_a_second_node_is_told() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");
-    let _node = Node::up(&data);
+    let (_node, url) = up(&data);
     let rows = json(&data, &["account", "list"]);
     assert_eq!(rows.as_array().unwrap().len(), 10);
-    let second = command(&data, &["up", "--development", "--listen", "127.0.0.1:0"]).output().unwrap();
-    assert!(second.status.success());
-    assert!(second.stdout.is_empty(), "a second node serves nothing");
+    let second = json(&data, &["up", "--development", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second["rpc_url"], url.as_str(), "a second node serves nothing and says who does");
 }
 
 #[test]
@@ -171,7 +120,10 @@ fn an_account_is_kept_under_its_password() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let password = || Ok(Password::new("long enough".to_owned()));
-        let client = Client::init(&data, false, "127.0.0.1:0".parse().unwrap(), password).await.unwrap();
+        let client =
+            Client::init(&data, false, &Ground::Embedded(ANY_PORT), &Governance::default(), |_| password())
+                .await
+                .unwrap();
         assert!(
             client.account("dev:0", || unreachable!()).is_err(),
             "no development keys outside development mode"

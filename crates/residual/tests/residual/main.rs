@@ -1,0 +1,9 @@
+//! The real binary, as people, machines and accidents use it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to stop there")]
+
+mod bad_input;
+mod chains;
+mod commands;
+mod demo;
+mod kill;
+mod support;
