@@ -104,7 +104,7 @@ pub(crate) fn operator(
     password: impl FnOnce(NewKey) -> Result<Password, AccountError>,
 ) -> Result<Account, AccountError> {
     let keystore = keystore(home)?;
-    if keystore.list()?.iter().any(|(name, _)| name == OPERATOR) {
+    if keystore.contains(OPERATOR)? {
         Ok(keystore.unlock(OPERATOR, &password(NewKey::No)?)?)
     } else {
         Ok(keystore.create(OPERATOR, &password(NewKey::Yes)?)?)
@@ -131,7 +131,7 @@ impl Client {
             return Ok(self.chain().development_account(index)?);
         }
         let keystore = keystore(self.home())?;
-        if !keystore.list()?.iter().any(|(known, _)| known == name) {
+        if !keystore.contains(name)? {
             return Err(AccountError::Unknown { name: name.chars().take(80).collect() });
         }
         Ok(keystore.unlock(name, &password()?)?)
@@ -148,11 +148,11 @@ impl Client {
         if let Some(index) = development_index(name) {
             return Ok(self.chain().development_account(index)?.address());
         }
-        let known = keystore(self.home())?.list()?;
-        let found = known.into_iter().find(|(known, _)| known == name);
-        found
-            .map(|(_, address)| address)
-            .ok_or_else(|| AccountError::Unknown { name: name.chars().take(80).collect() })
+        let keystore = keystore(self.home())?;
+        if !keystore.contains(name)? {
+            return Err(AccountError::Unknown { name: name.chars().take(80).collect() });
+        }
+        Ok(keystore.address(name)?)
     }
 
     /// Makes an account and keeps its key under a password.

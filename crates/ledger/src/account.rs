@@ -9,7 +9,11 @@ use alloy_primitives::{Address, B256, Signature};
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use hmac::{Hmac, KeyInit, Mac};
 use k256::{
-    ecdsa::SigningKey,
+    Secp256k1,
+    ecdsa::{
+        SigningKey,
+        hazmat::{DigestPrimitive, SignPrimitive},
+    },
     elliptic_curve::{PrimeField, sec1::ToEncodedPoint},
 };
 use sha2::Sha512;
@@ -108,6 +112,19 @@ impl Account {
         signed.expect("secp256k1 signs every digest of 32 bytes").into()
     }
 
+    /// Signs a digest with new randomness besides (RFC 6979, section 3.6), so that no two signatures are alike. A
+    /// transaction's hash covers its signature: one that was signed so has a hash that no other program's has, even
+    /// if both have the same key and mean the same.
+    #[must_use]
+    pub(crate) fn sign_unlike_any_other(&self, digest: B256) -> Signature {
+        let secret: &k256::Scalar = self.key.as_nonzero_scalar();
+        let random: [u8; 32] = rand::random();
+        let signed = secret
+            .try_sign_prehashed_rfc6979::<<Secp256k1 as DigestPrimitive>::Digest>(&digest.0.into(), &random);
+        let (signature, recovery) = signed.expect("secp256k1 signs every digest of 32 bytes");
+        (signature, recovery.expect("the curve's signatures come with it")).into()
+    }
+
     /// Signs a typed message in its domain (EIP-712).
     #[must_use]
     pub fn sign_typed<T: SolStruct>(&self, message: &T, domain: &Eip712Domain) -> Signature {
@@ -166,6 +183,22 @@ mod tests {
         let signature = account.sign_hash(digest);
         assert_eq!(signature.recover_address_from_prehash(&digest).expect("recovers"), account.address());
         assert_eq!(account.sign_hash(digest), signature);
+    }
+
+    #[test]
+    fn two_transactions_that_say_the_same_are_not_signed_alike() {
+        let account = Account::generate();
+        let digest = keccak256("digest");
+        let signatures: std::collections::HashSet<_> = (0..16)
+            .map(|_| {
+                let signature = account.sign_unlike_any_other(digest);
+                let signer = signature.recover_address_from_prehash(&digest).expect("recovers");
+                assert_eq!(signer, account.address());
+                assert!(signature.normalize_s().is_none(), "the form that EIP-2 asks for");
+                signature.as_bytes()
+            })
+            .collect();
+        assert_eq!(signatures.len(), 16);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use reqwest::Url;
 use crate::{
     account::{Account, DevelopmentKeyError},
     revert::Revert,
-    rpc::{self, Block, CallRequest, Limits, Node, Receipt, RpcError, WireReceipt},
+    rpc::{self, Block, BlockBody, CallRequest, Limits, Node, Receipt, RpcError, WireReceipt},
 };
 
 /// From when on a block is taken for good.
@@ -305,10 +305,7 @@ impl Chain {
     /// # Errors
     /// When the node does not say.
     pub async fn final_head(&self) -> Result<Block, RpcError> {
-        match self.final_tag().await? {
-            BlockNumberOrTag::Number(number) => self.known_block(number.into()).await,
-            tag => self.known_block(tag).await,
-        }
+        self.known_block(self.final_tag().await?).await
     }
 
     /// The newest block that the configured [`Finality`] takes for good, as a request names it.
@@ -326,13 +323,28 @@ impl Chain {
     /// # Errors
     /// When the node does not say.
     pub async fn block(&self, number: u64) -> Result<Option<Block>, RpcError> {
-        self.node().request("eth_getBlockByNumber", (BlockNumberOrTag::Number(number), false)).await
+        let method = "eth_getBlockByNumber";
+        let block: Option<Block> =
+            self.node().request(method, (BlockNumberOrTag::Number(number), false)).await?;
+        block.map(|block| block.checked(method, Some(number))).transpose()
+    }
+
+    /// The transactions of a block, as the node has them; none if the chain is not that long.
+    pub(crate) async fn block_transactions(
+        &self,
+        number: u64,
+    ) -> Result<Option<Vec<serde_json::Value>>, RpcError> {
+        let params = (BlockNumberOrTag::Number(number), true);
+        let body: Option<BlockBody> = self.node().request("eth_getBlockByNumber", params).await?;
+        Ok(body.map(|body| body.transactions))
     }
 
     async fn known_block(&self, tag: BlockNumberOrTag) -> Result<Block, RpcError> {
         let method = "eth_getBlockByNumber";
         let block: Option<Block> = self.node().request(method, (tag, false)).await?;
-        block.ok_or_else(|| RpcError::Malformed { method, reason: format!("no block for {tag}") })
+        let block =
+            block.ok_or_else(|| RpcError::Malformed { method, reason: format!("no block for {tag}") })?;
+        block.checked(method, tag.as_number())
     }
 
     /// The account's balance in the newest block, in wei.
@@ -356,9 +368,9 @@ impl Chain {
     /// # Errors
     /// When the node does not say.
     pub async fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, RpcError> {
-        let receipt: Option<WireReceipt> =
-            self.node().request("eth_getTransactionReceipt", (transaction,)).await?;
-        Ok(receipt.and_then(WireReceipt::in_block))
+        let method = "eth_getTransactionReceipt";
+        let receipt: Option<WireReceipt> = self.node().request(method, (transaction,)).await?;
+        receipt.map_or(Ok(None), |receipt| receipt.in_block(method, transaction))
     }
 
     /// How many transactions of the account are in the chain up to that block.
@@ -367,7 +379,15 @@ impl Chain {
         account: Address,
         block: BlockNumberOrTag,
     ) -> Result<u64, RpcError> {
-        let count: U64 = self.node().request("eth_getTransactionCount", (account, block)).await?;
+        let method = "eth_getTransactionCount";
+        let count: U64 = self.node().request(method, (account, block)).await?;
+        // The last nonce is never used (EIP-2681).
+        if count == U64::MAX {
+            return Err(RpcError::Malformed {
+                method,
+                reason: format!("{count} transactions of an account"),
+            });
+        }
         Ok(count.to())
     }
 }

@@ -5,7 +5,7 @@
 //! never meet it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolValue;
+use residual_primitives::MAX_TOKENS;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         CANONICAL_CHANNELS, CANONICAL_EIP3009_COLLECTOR, CREATE2_PROXY, CREATE2_PROXY_CODE, Contract,
         Deployer, create2_address,
     },
-    journal::write_durably,
+    durable,
     logs::Checkpoint,
     rpc::RpcError,
     transact::{Sender, TransactError, Transaction},
@@ -35,6 +36,12 @@ const FILE_VERSION: u32 = 1;
 /// Why a contract is not where it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
+    /// More currencies than are ever listed.
+    #[error("expected at most {MAX_TOKENS} currencies, found {found}; no later one can be listed either")]
+    TooManyCurrencies {
+        /// How many.
+        found: usize,
+    },
     /// The chain has no deterministic deployment proxy.
     #[error(
         "expected the deterministic deployment proxy at {CREATE2_PROXY} on chain {chain_id}, found {found}; \
@@ -227,7 +234,7 @@ impl Deployment {
     pub fn save(&self, path: &Path) -> Result<(), DeploymentError> {
         let mut json = serde_json::to_vec_pretty(self).expect("the file's form has string keys only");
         json.push(b'\n');
-        write_durably(path, &json).map_err(|source| DeploymentError::Io { path: path.to_owned(), source })
+        durable::write(path, &json).map_err(|source| DeploymentError::Io { path: path.to_owned(), source })
     }
 
     /// Reads the file, none if there is none, and makes sure that the chain is that chain and holds those contracts.
@@ -302,6 +309,11 @@ impl Deployment {
 /// # Errors
 /// See [`DeployError`].
 pub async fn suite(sender: &Sender, parameters: &Parameters) -> Result<Deployment, DeployError> {
+    let currencies: BTreeSet<_> = parameters.listed.iter().collect();
+    let found = currencies.len() + usize::from(parameters.test_usd);
+    if found > MAX_TOKENS {
+        return Err(DeployError::TooManyCurrencies { found });
+    }
     let chain = sender.chain();
     let before = chain.final_head().await?;
     let channels = there(chain, "Channels", CANONICAL_CHANNELS).await?;

@@ -1,11 +1,11 @@
 //! What was signed for which intent, so that repeating a command continues it and never pays twice.
 //!
-//! Owns the entries, in memory or in a directory. An entry is durable before its transaction is sent.
+//! Owns the entries, in memory or in a directory. An entry is durable before its transaction is sent. It only grows:
+//! whatever was sent once may turn up on the chain, so nothing of it is forgotten.
 
 use std::{
     collections::HashMap,
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -14,6 +14,8 @@ use alloy_consensus::{Signed, TxEip1559, TxEnvelope, transaction::SignerRecovera
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
+
+use crate::durable;
 
 /// The longest entry that is read, in bytes: a transaction of the largest contract, signed anew a hundred times.
 const ENTRY_MAX: u64 = 32 << 20;
@@ -44,20 +46,25 @@ pub enum JournalError {
     },
 }
 
-/// One transaction, with every version of it that was signed: all under one nonce, so at most one can be carried out.
+/// All that was signed for one intent, in that order. Of those under one nonce at most one can be carried out.
 #[derive(Debug, Clone)]
-pub(crate) struct Attempt {
+pub(crate) struct Attempts {
     versions: Vec<Signed<TxEip1559>>,
+    refused: bool,
 }
 
-impl Attempt {
-    pub(crate) fn new(first: Signed<TxEip1559>) -> Self {
-        Self { versions: vec![first] }
+impl Attempts {
+    /// Those before, if any, and one more.
+    pub(crate) fn after(earlier: Option<Self>, version: Signed<TxEip1559>) -> Self {
+        let mut versions = earlier.map(|earlier| earlier.versions).unwrap_or_default();
+        versions.push(version);
+        Self { versions, refused: false }
     }
 
-    /// Adds the same transaction with other fees.
+    /// Adds one that was signed later.
     pub(crate) fn add(&mut self, version: Signed<TxEip1559>) {
         self.versions.push(version);
+        self.refused = false;
     }
 
     /// The one that was signed last.
@@ -65,16 +72,31 @@ impl Attempt {
         self.versions.last().expect("there is a first version")
     }
 
+    /// The newest one's nonce.
     pub(crate) fn nonce(&self) -> u64 {
         self.newest().tx().nonce
     }
 
-    /// The hashes of all versions, the newest first.
-    pub(crate) fn hashes(&self) -> impl Iterator<Item = B256> {
-        self.versions.iter().rev().map(|version| *version.hash())
+    /// Whether the node would not have the newest one, and none under its nonce before.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused
     }
 
-    /// The newest version as it is sent.
+    /// Notes that the node would not have the newest one, and none under its nonce before.
+    pub(crate) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Signed<TxEip1559>> {
+        self.versions.iter().rev()
+    }
+
+    /// The one with that hash.
+    pub(crate) fn find(&self, hash: B256) -> Option<&Signed<TxEip1559>> {
+        self.versions.iter().find(|version| *version.hash() == hash)
+    }
+
+    /// The newest one as it is sent.
     pub(crate) fn raw(&self) -> Bytes {
         encoded(self.newest())
     }
@@ -90,9 +112,11 @@ fn encoded(version: &Signed<TxEip1559>) -> Bytes {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     transactions: Vec<Bytes>,
+    #[serde(default)]
+    refused: bool,
 }
 
-/// The attempts of one account on one chain by intent.
+/// The attempts of one account on one chain, by intent.
 #[derive(Debug)]
 pub(crate) struct Journal {
     account: Address,
@@ -104,7 +128,7 @@ pub(crate) struct Journal {
 
 #[derive(Debug)]
 enum Place {
-    Memory(Mutex<HashMap<B256, Attempt>>),
+    Memory(Mutex<HashMap<B256, Attempts>>),
     Directory(PathBuf),
 }
 
@@ -115,8 +139,13 @@ impl Journal {
 
     /// A journal in a directory of its own within `dir`.
     pub(crate) fn in_directory(dir: &Path, account: Address, chain_id: u64) -> Result<Self, JournalError> {
-        let path = dir.join(chain_id.to_string()).join(account.to_string());
-        match fs::create_dir_all(&path) {
+        let of_chain = dir.join(chain_id.to_string());
+        let path = of_chain.join(account.to_string());
+        // Synced even if they are there: whoever made them may have crashed before they were durable.
+        let made = durable::make_dir(&path)
+            .and_then(|()| durable::sync_dir(&of_chain))
+            .and_then(|()| durable::sync_dir(dir));
+        match made {
             Ok(()) => Ok(Self::at(Place::Directory(path), account, chain_id)),
             Err(source) => Err(JournalError::Io { path, source }),
         }
@@ -136,10 +165,10 @@ impl Journal {
         turn.lock_owned().await
     }
 
-    pub(crate) fn load(&self, intent: B256) -> Result<Option<Attempt>, JournalError> {
+    pub(crate) fn load(&self, intent: B256) -> Result<Option<Attempts>, JournalError> {
         let dir = match &self.place {
-            Place::Memory(attempts) => {
-                return Ok(attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&intent).cloned());
+            Place::Memory(entries) => {
+                return Ok(entries.lock().unwrap_or_else(PoisonError::into_inner).get(&intent).cloned());
             }
             Place::Directory(dir) => dir,
         };
@@ -159,7 +188,7 @@ impl Journal {
         })
     }
 
-    fn decode(&self, json: &[u8]) -> Result<Attempt, String> {
+    fn decode(&self, json: &[u8]) -> Result<Attempts, String> {
         let entry: Entry = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let mut versions: Vec<Signed<TxEip1559>> = Vec::new();
         for raw in &entry.transactions {
@@ -171,61 +200,33 @@ impl Journal {
             if signer != self.account || version.tx().chain_id != self.chain_id {
                 return Err(format!("one of {signer} on chain {}", version.tx().chain_id));
             }
-            if versions.first().is_some_and(|first| first.tx().nonce != version.tx().nonce) {
-                return Err("transactions of several nonces".to_owned());
-            }
             versions.push(version);
         }
-        if versions.is_empty() { Err("none".to_owned()) } else { Ok(Attempt { versions }) }
+        if versions.is_empty() {
+            return Err("none".to_owned());
+        }
+        Ok(Attempts { versions, refused: entry.refused })
     }
 
-    /// Writes an intent's attempt in place of an earlier one; durable when this returns.
-    pub(crate) fn save(&self, intent: B256, attempt: &Attempt) -> Result<(), JournalError> {
+    /// Writes all that was signed for an intent; durable when this returns.
+    pub(crate) fn save(&self, intent: B256, attempts: &Attempts) -> Result<(), JournalError> {
         let dir = match &self.place {
-            Place::Memory(attempts) => {
-                attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(intent, attempt.clone());
+            Place::Memory(entries) => {
+                entries.lock().unwrap_or_else(PoisonError::into_inner).insert(intent, attempts.clone());
                 return Ok(());
             }
             Place::Directory(dir) => dir,
         };
         let path = entry_path(dir, intent);
-        let entry = Entry { transactions: attempt.versions.iter().map(encoded).collect() };
+        let transactions = attempts.versions.iter().map(encoded).collect();
+        let entry = Entry { transactions, refused: attempts.refused };
         let json = serde_json::to_vec(&entry).expect("the entry's form has string keys only");
-        write_durably(&path, &json).map_err(|source| JournalError::Io { path, source })
-    }
-
-    /// Removes an intent's attempt that the node never took.
-    pub(crate) fn remove(&self, intent: B256) -> Result<(), JournalError> {
-        match &self.place {
-            Place::Memory(attempts) => {
-                attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&intent);
-                Ok(())
-            }
-            Place::Directory(dir) => {
-                let path = entry_path(dir, intent);
-                match fs::remove_file(&path) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        Err(JournalError::Io { path, source })
-                    }
-                    _ => Ok(()),
-                }
-            }
-        }
+        durable::write(&path, &json).map_err(|source| JournalError::Io { path, source })
     }
 }
 
 fn entry_path(dir: &Path, intent: B256) -> PathBuf {
     dir.join(format!("{intent}.json"))
-}
-
-/// Puts a whole file in the place of another: after a crash either is there, complete.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    fs::File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -235,33 +236,56 @@ mod tests {
     use super::*;
     use crate::account::Account;
 
-    fn attempt(account: &Account, chain_id: u64, nonce: u64) -> Attempt {
+    fn signed(account: &Account, chain_id: u64, nonce: u64) -> Signed<TxEip1559> {
         let transaction = TxEip1559 { chain_id, nonce, gas_limit: 21_000, ..TxEip1559::default() };
         let signature = account.sign_hash(transaction.signature_hash());
-        Attempt::new(transaction.into_signed(signature))
+        transaction.into_signed(signature)
+    }
+
+    fn attempts(account: &Account, chain_id: u64, nonce: u64) -> Attempts {
+        Attempts::after(None, signed(account, chain_id, nonce))
     }
 
     #[test]
-    fn an_attempt_survives_its_file() {
+    fn all_that_was_signed_survives_its_file() {
         let dir = tempfile::tempdir().expect("a directory");
         let account = Account::generate();
         let (intent, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
-        let mut attempt = attempt(&account, 7, 3);
-        let bumped = TxEip1559 { max_fee_per_gas: 9, ..attempt.newest().tx().clone() };
+        let mut attempts = attempts(&account, 7, 3);
+        let bumped = TxEip1559 { max_fee_per_gas: 9, ..attempts.newest().tx().clone() };
         let signature = account.sign_hash(bumped.signature_hash());
-        attempt.add(bumped.into_signed(signature));
+        attempts.add(bumped.into_signed(signature));
 
+        let hashes = |attempts: &Attempts| attempts.newest_first().map(|v| *v.hash()).collect::<Vec<_>>();
         let journal = Journal::in_directory(dir.path(), account.address(), 7).expect("opens");
         assert!(journal.load(intent).expect("reads").is_none());
-        journal.save(intent, &attempt).expect("writes");
+        journal.save(intent, &attempts).expect("writes");
 
         let again = Journal::in_directory(dir.path(), account.address(), 7).expect("opens");
         let read = again.load(intent).expect("reads").expect("is there");
-        assert_eq!(read.hashes().collect::<Vec<_>>(), attempt.hashes().collect::<Vec<_>>());
-        assert_eq!((read.raw(), read.nonce()), (attempt.raw(), 3));
+        assert_eq!(hashes(&read), hashes(&attempts));
+        assert_eq!((read.raw(), read.nonce(), read.refused()), (attempts.raw(), 3, false));
         assert!(again.load(other).expect("reads").is_none());
-        again.remove(intent).expect("removes");
-        assert!(again.load(intent).expect("reads").is_none());
+
+        // Under another nonce as well, with the earlier ones.
+        let mut more = Attempts::after(Some(read), signed(&account, 7, 4));
+        more.refuse();
+        again.save(intent, &more).expect("writes");
+        let read = again.load(intent).expect("reads").expect("is there");
+        assert_eq!(hashes(&read)[1..], hashes(&attempts));
+        assert_eq!((read.nonce(), read.refused()), (4, true));
+    }
+
+    #[test]
+    fn an_entry_of_an_earlier_release_is_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let account = Account::generate();
+        let journal = Journal::in_directory(dir.path(), account.address(), 7).expect("opens");
+        let (intent, version) = (B256::repeat_byte(1), signed(&account, 7, 3));
+        let path = dir.path().join("7").join(account.address().to_string()).join(format!("{intent}.json"));
+        fs::write(path, format!(r#"{{"transactions":["{}"]}}"#, encoded(&version))).expect("writes");
+        let read = journal.load(intent).expect("reads").expect("is there");
+        assert!(read.find(*version.hash()).is_some() && !read.refused());
     }
 
     #[test]
@@ -270,7 +294,7 @@ mod tests {
         let (account, stranger) = (Account::generate(), Account::generate());
         let journal = Journal::in_directory(dir.path(), account.address(), 7).expect("opens");
         let intent = B256::repeat_byte(1);
-        for wrong in [attempt(&stranger, 7, 3), attempt(&account, 8, 3)] {
+        for wrong in [attempts(&stranger, 7, 3), attempts(&account, 8, 3)] {
             journal.save(intent, &wrong).expect("writes");
             assert!(matches!(journal.load(intent), Err(JournalError::Corrupt { .. })));
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::account::Account;
+use crate::{account::Account, durable};
 
 /// The longest file that is read, in bytes; one that is written has about 600.
 const FILE_MAX: u64 = 64 << 10;
@@ -26,8 +26,8 @@ const NAME_MAX: usize = 64;
 const LOG_N: u8 = 17;
 const BLOCK_R: u32 = 8;
 const PARALLEL_P: u32 = 1;
-/// The most memory that a file may ask scrypt for, in bytes.
-pub const MEMORY_MAX: u64 = 512 << 20;
+/// The most memory that a file may ask scrypt for, in bytes: a table of 512 MiB and what the lanes need besides.
+pub const MEMORY_MAX: u64 = 513 << 20;
 /// The most rounds that a file may ask PBKDF2 for.
 pub const ROUNDS_MAX: u32 = 10_000_000;
 /// The most lanes that a file may ask scrypt for, one after the other.
@@ -114,17 +114,34 @@ impl Keystore {
     /// [`KeystoreError::Io`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, KeystoreError> {
         let dir = dir.into();
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        match builder.recursive(true).create(&dir) {
+        match durable::make_dir(&dir) {
             Ok(()) => Ok(Self { dir }),
             Err(source) => Err(KeystoreError::Io { path: dir, source }),
         }
     }
 
-    /// The names of the accounts and their addresses, by name. The addresses are what the files say; [`Self::unlock`]
-    /// makes sure.
+    /// Whether there is an account of that name. Only the name is looked for: a damaged file, this account's or
+    /// another's, is not in the way. What cannot be a name is none.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Io`].
+    pub fn contains(&self, name: &str) -> Result<bool, KeystoreError> {
+        match self.path(name) {
+            Ok(path) => path.try_exists().map_err(|source| KeystoreError::Io { path, source }),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The address of one account, whose file alone is read. It is what the file says; [`Self::unlock`] makes sure.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Unknown`], [`KeystoreError::Name`], [`KeystoreError::Corrupt`] or [`KeystoreError::Io`].
+    pub fn address(&self, name: &str) -> Result<Address, KeystoreError> {
+        Ok(self.read(name)?.address)
+    }
+
+    /// The names of all accounts and their addresses, by name. The addresses are what the files say; [`Self::unlock`]
+    /// makes sure. For one account ask [`Self::address`]: a damaged file of another is in the way here.
     ///
     /// # Errors
     /// When the directory or a file in it cannot be read.
@@ -157,7 +174,7 @@ impl Keystore {
         let json = serde_json::to_vec_pretty(&sealed).expect("the file's form has string keys only");
         file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(io)?;
         match file.persist_noclobber(&path) {
-            Ok(_) => fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io),
+            Ok(_) => durable::sync_dir(&self.dir).map_err(io),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(KeystoreError::Exists { name: name.to_owned(), dir: self.dir.clone() })
             }
@@ -288,7 +305,9 @@ impl Kdf {
                 return refuse(format!("a derived key of {dklen} bytes instead of 32"));
             }
             Self::Scrypt { n, r, p, salt, .. } => {
-                let memory = n.saturating_mul(u64::from(*r)).saturating_mul(128);
+                // One table of n blocks, and a block for each lane and one to work in; all of 128 r bytes.
+                let blocks = n.saturating_add(u64::from(*p)).saturating_add(1);
+                let memory = blocks.saturating_mul(u64::from(*r)).saturating_mul(128);
                 if !n.is_power_of_two() || *n < 2 || memory > MEMORY_MAX || *p > LANES_MAX {
                     return refuse(format!("scrypt with n = {n}, r = {r}, p = {p}, which is not allowed"));
                 }
@@ -461,6 +480,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_damaged_file_is_in_the_way_of_no_other_account() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let keystore = Keystore::open(dir.path()).expect("opens");
+        fs::write(dir.path().join("alice.json"), VECTORS[0]).expect("writes");
+        fs::write(dir.path().join("broken.json"), "{").expect("writes");
+        let vectors_address = alloy_primitives::address!("008aeeda4d805471df9b2a5b0f38a0c3bcba786b");
+        assert_eq!(keystore.address("alice").expect("reads"), vectors_address);
+        keystore.unlock("alice", &password("testpassword")).expect("unlocks");
+        for (name, there) in
+            [("alice", true), ("broken", true), ("bob", false), ("../alice", false), ("", false)]
+        {
+            assert_eq!(keystore.contains(name).expect("looks"), there, "{name}");
+        }
+        let broken = keystore.address("broken").expect_err("is damaged");
+        assert!(matches!(broken, KeystoreError::Corrupt { .. }), "{broken}");
+        let unknown = keystore.address("bob").expect_err("is not there");
+        assert!(matches!(unknown, KeystoreError::Unknown { .. }), "{unknown}");
+        let none = keystore.address("../alice").expect_err("is not a name");
+        assert!(matches!(none, KeystoreError::Name { .. }), "{none}");
+    }
+
     #[cfg(unix)]
     #[test]
     fn only_the_owner_reads_a_key() {
@@ -477,10 +518,16 @@ mod tests {
     fn a_changed_or_greedy_file_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let keystore = Keystore::open(dir.path()).expect("opens");
+        let scrypt = |n: u64, r: u32, p: u32| {
+            let vector = VECTORS[1].replace("262144", &n.to_string());
+            vector.replace("\"p\":8,\"r\":1", &format!("\"p\":{p},\"r\":{r}"))
+        };
         let faults = [
             ("n", VECTORS[1].replace("262144", "262145")),
             ("memory", VECTORS[1].replace("262144", "1099511627776")),
             ("lanes", VECTORS[1].replace("\"p\":8", "\"p\":4000000000")),
+            ("blocks", scrypt(2, 1 << 21, 16)),
+            ("block", scrypt(2, 1 << 21, 1)),
             ("rounds", VECTORS[0].replace("262144", "4000000000")),
             ("dklen", VECTORS[0].replace("\"dklen\":32", "\"dklen\":64")),
             ("version", VECTORS[0].replace("\"version\":3", "\"version\":4")),

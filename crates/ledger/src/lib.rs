@@ -9,6 +9,7 @@ mod account;
 mod chain;
 pub mod contracts;
 pub mod deploy;
+mod durable;
 pub mod events;
 mod journal;
 pub mod keystore;

@@ -77,6 +77,13 @@ pub struct Checkpoint {
     pub hash: B256,
 }
 
+impl Checkpoint {
+    /// The number after it. A checkpoint may come from a caller's file, so any number may be in it.
+    fn next_number(&self) -> u64 {
+        self.number.saturating_add(1)
+    }
+}
+
 impl From<&Block> for Checkpoint {
     fn from(block: &Block) -> Self {
         Self { number: block.number, hash: block.hash }
@@ -181,7 +188,7 @@ impl Chain {
             chain: self.clone(),
             query,
             from_block,
-            next_block: checkpoints.last().map_or(from_block, |checkpoint| checkpoint.number + 1),
+            next_block: checkpoints.last().map_or(from_block, Checkpoint::next_number),
             checkpoints,
             size: PageSize::new(),
             news: News::new(self),
@@ -360,7 +367,7 @@ impl LogStream {
     async fn joins(&self, end: &Block) -> Result<bool, RpcError> {
         match self.checkpoints.last() {
             None => Ok(true),
-            Some(last) if end.number == last.number + 1 => Ok(end.parent_hash == last.hash),
+            Some(last) if end.number == last.next_number() => Ok(end.parent_hash == last.hash),
             Some(last) => self.holds(last).await,
         }
     }
@@ -394,7 +401,7 @@ impl LogStream {
             kept -= 1;
         }
         self.checkpoints.truncate(kept);
-        self.next_block = self.checkpoints.last().map_or(self.from_block, |checkpoint| checkpoint.number + 1);
+        self.next_block = self.checkpoints.last().map_or(self.from_block, Checkpoint::next_number);
         Ok(Update::Reorganised { to_block: self.next_block.saturating_sub(1) })
     }
 

@@ -91,6 +91,52 @@ impl Revert {
     }
 }
 
+/// What a person can do about an error of the core contracts or the channels; none where it tells a fault of the program.
+fn advice(error: &str) -> Option<&'static str> {
+    Some(match error {
+        "AssetExists" => "the asset is registered already; register a new version of it, or use another salt",
+        "AssetFrozen" | "FrozenAsset" => {
+            "the arbiter froze the asset; wait for the ruling or the end of the freeze"
+        }
+        "CurrencyNotListed" => "offer terms whose currency the marketplace lists",
+        "DepositCollectionFailed" => "the payer's consent or money was missing; deposit again",
+        "ERC20InsufficientAllowance" => "allow the contract to take the amount first",
+        "ERC20InsufficientBalance" => "fund the account",
+        "ERC3009InvalidAuthorizationTime" => {
+            "the signed payment has ended or not begun; have it signed again"
+        }
+        "ERC3009UsedAuthorization" => "the signed payment was carried out already",
+        "ERC3009InvalidSignature" => {
+            "the signed payment was changed, or is of another token; have it signed again"
+        }
+        "Expired" => "the licence ended; renew it",
+        "LegalTextLength" | "LegalTextNotPrintable" => "shorten the legal text to printable ASCII",
+        "NoDerivationsLeft" => "the licence served as many works as it may; buy another",
+        "NoRightToDerive" => "buy a licence under terms with the right to derive",
+        "NotController" => "act with the account that controls the asset",
+        "NotEligible" => "the terms' eligibility hook does not let this account buy",
+        "NotLicensee" => "act with the account that holds the licence",
+        "NotOffered" => "look at what the asset is offered under now",
+        "NotRenewable" | "NotASubscription" => "buy a new licence instead",
+        "NotTransferable" => "its terms do not let the licence be passed on",
+        "NotWholePeriods" => "renew by whole periods",
+        "PriceAboveMax" => "the price has risen; agree to it, or look for another offer",
+        "RateBelowParents" => {
+            "offer the right to derive at no less than what the parents are owed of all that is received"
+        }
+        "RateAboveLimit" | "RatesAboveLimit" => {
+            "what is owed to parents may be 9000 basis points in all, of each kind; derive under fewer or cheaper licences"
+        }
+        "ResaleAboveLimit" => "lower the royalty on resales",
+        "SoldOut" => "as many licences as the terms allow were sold; look for another offer",
+        "TooManyEdges" => "a work may owe 64 ancestors; derive from fewer",
+        "UnitsDoNotSum" => "let the holders' units sum to 1000000",
+        "WithdrawDelayNotElapsed" => "wait until the withdraw delay is over",
+        "WithdrawalAlreadyPending" => "finish the withdrawal that is pending first",
+        _ => return None,
+    })
+}
+
 impl fmt::Display for Revert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.data.is_empty() {
@@ -110,7 +156,8 @@ impl fmt::Display for Revert {
             let colon = if name.is_empty() { "" } else { ": " };
             write!(f, "{comma}{name}{colon}{value}")?;
         }
-        f.write_str(")")
+        f.write_str(")")?;
+        advice(&self.name).map_or(Ok(()), |advice| write!(f, ": {advice}"))
     }
 }
 
@@ -152,6 +199,18 @@ mod tests {
     use crate::contracts::{TestUSD, TransferDepositCollector};
 
     #[test]
+    fn advice_is_given_for_errors_that_there_are() {
+        let source = include_str!("revert.rs");
+        let table = source.split_once("fn advice(").and_then(|(_, rest)| rest.split_once("_ => return None"));
+        let (table, _) = table.expect("the table");
+        // Every second piece between quotation marks; a name has no spaces.
+        let names = table.split('"').skip(1).step_by(2).filter(|quoted| !quoted.contains(' '));
+        for name in names {
+            assert!(KNOWN.values().any(|error| error.name == name), "no contract refuses with {name}");
+        }
+    }
+
+    #[test]
     fn a_contracts_error_is_read_with_its_operands() {
         let error = TestUSD::ERC20InsufficientBalance {
             sender: Address::repeat_byte(0x11),
@@ -165,7 +224,7 @@ mod tests {
         assert_eq!(
             revert.to_string(),
             "the contract refused: ERC20InsufficientBalance(sender: 0x1111111111111111111111111111111111111111, \
-             balance: 5, needed: 7)"
+             balance: 5, needed: 7): fund the account"
         );
     }
 

@@ -22,6 +22,10 @@ const RATE_LIMIT_PAUSE_MS: u64 = 400;
 const COMPUTE_UNITS_PER_S: u64 = 300;
 /// As much of a node's words as an error repeats, in bytes.
 const QUOTED_MAX: usize = 500;
+/// The largest block number and the latest time, in UNIX seconds, that a node is believed: what has 40 bits, as the
+/// times of the contracts have. With a block each millisecond that is 34 years; nothing that is reckoned with such
+/// numbers overflows.
+const ORDINAL_MAX: u64 = (1 << 40) - 1;
 
 /// Why a request got no useful answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -89,6 +93,8 @@ pub(crate) struct Limits {
 #[derive(Clone)]
 pub(crate) struct Node {
     client: RpcClient,
+    /// The same without repetitions.
+    once: RpcClient,
     limits: Limits,
 }
 
@@ -104,7 +110,11 @@ impl Node {
         let local = is_loopback(&url);
         let transport = CappedHttp { client, url, limits };
         let retry = RetryBackoffLayer::new(RATE_LIMIT_RETRIES, RATE_LIMIT_PAUSE_MS, COMPUTE_UNITS_PER_S);
-        Ok(Self { client: ClientBuilder::default().layer(retry).transport(transport, local), limits })
+        Ok(Self {
+            client: ClientBuilder::default().layer(retry).transport(transport.clone(), local),
+            once: ClientBuilder::default().transport(transport, local),
+            limits,
+        })
     }
 
     /// Sends one request.
@@ -114,6 +124,15 @@ impl Node {
         params: P,
     ) -> Result<R, RpcError> {
         self.client.request(method, params).await.map_err(|error| self.describe(method, error))
+    }
+
+    /// Sends one request and never the same again: for what must not arrive twice unknown to the caller.
+    pub(crate) async fn request_once<P: RpcSend, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, RpcError> {
+        self.once.request(method, params).await.map_err(|error| self.describe(method, error))
     }
 
     fn describe(&self, method: &'static str, error: TransportError) -> RpcError {
@@ -204,6 +223,7 @@ impl CappedHttp {
         let status = response.status();
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
+        let retry_after = retry_after.map(|pause| pause.min(self.limits.timeout));
         let mut answer = Vec::new();
         while let Some(part) = response.chunk().await.map_err(failed)? {
             if answer.len() + part.len() > self.limits.response_bytes {
@@ -271,6 +291,21 @@ pub struct Block {
     pub base_fee_wei: Option<u128>,
 }
 
+impl Block {
+    /// The block, if it is the one that was asked for by number, and no number in it is beyond belief.
+    pub(crate) fn checked(self, method: &'static str, asked: Option<u64>) -> Result<Self, RpcError> {
+        if let Some(asked) = asked.filter(|asked| *asked != self.number) {
+            let reason = format!("block {} where {asked} was asked for", self.number);
+            return Err(RpcError::Malformed { method, reason });
+        }
+        if self.number.max(self.timestamp_s) > ORDINAL_MAX {
+            let reason = format!("block {} of time {}", self.number, self.timestamp_s);
+            return Err(RpcError::Malformed { method, reason });
+        }
+        Ok(self)
+    }
+}
+
 /// What became of a transaction that is in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -305,6 +340,12 @@ impl Receipt {
     }
 }
 
+/// The transactions of a block, each in whatever form it has.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BlockBody {
+    pub(crate) transactions: Vec<serde_json::Value>,
+}
+
 /// A receipt as nodes send it; one of a transaction that still waits has no block.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -324,16 +365,27 @@ pub(crate) struct WireReceipt {
 }
 
 impl WireReceipt {
-    pub(crate) fn in_block(self) -> Option<Receipt> {
-        Some(Receipt {
+    /// The receipt of the transaction that was asked for; none while that is in no block.
+    pub(crate) fn in_block(self, method: &'static str, asked: B256) -> Result<Option<Receipt>, RpcError> {
+        if self.transaction_hash != asked {
+            let reason = format!("the receipt of {} where {asked} was asked for", self.transaction_hash);
+            return Err(RpcError::Malformed { method, reason });
+        }
+        let Some((block_number, block_hash)) = self.block_number.zip(self.block_hash) else {
+            return Ok(None);
+        };
+        if block_number > ORDINAL_MAX {
+            return Err(RpcError::Malformed { method, reason: format!("a receipt in block {block_number}") });
+        }
+        Ok(Some(Receipt {
             transaction_hash: self.transaction_hash,
-            block_number: self.block_number?,
-            block_hash: self.block_hash?,
+            block_number,
+            block_hash,
             gas_used: self.gas_used,
             gas_price_wei: self.effective_gas_price.unwrap_or_default(),
             contract_address: self.contract_address,
             logs: self.logs,
             succeeded: self.status == 1,
-        })
+        }))
     }
 }

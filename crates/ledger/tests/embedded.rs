@@ -433,3 +433,16 @@ async fn a_chain_without_the_proxy_or_the_channels_is_told() {
     let error = deploy::suite(&sender, &parameters(sender.address())).await.expect_err("no channels");
     assert!(matches!(error, DeployError::NotThere { contract: "Channels", .. }), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifth_currency_is_told_before_anything_is_created() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = embedded(&dir.path().join("ledger")).await;
+    let chain = connect(&ledger).await;
+    let sender = sender(&chain, 0);
+    let mut parameters = parameters(sender.address());
+    parameters.listed = (1..=4).map(Address::with_last_byte).collect();
+    let error = deploy::suite(&sender, &parameters).await.expect_err("five currencies");
+    assert!(matches!(error, DeployError::TooManyCurrencies { found: 5 }), "{error}");
+    assert_eq!(chain.head().await.expect("a head").number, 0, "nothing was sent");
+}

@@ -102,18 +102,53 @@ async fn a_transaction_that_the_node_forgot_is_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nonce_that_another_program_took_is_not_the_end() {
-    let (anvil, chain, token) = by_hand(Config::embedded("")).await;
+    let (anvil, chain, token) = by_hand(Config { confirmations: 3, ..Config::embedded("") }).await;
+    let sender = sender(&chain, 0);
+    let nonce = nonce(&anvil, sender.address()).await;
+    let sending = begin(&sender, token);
+    let (hash, fee) = pooled(&anvil, sender.address(), nonce, None).await;
+    // Another program pays more for the same nonce, so ours leaves the pool.
+    let other = json!({
+        "from": sender.address(), "to": Address::repeat_byte(0x66), "value": "0x1", "gas": "0x5208",
+        "nonce": format!("{nonce:#x}"),
+        "maxFeePerGas": format!("{:#x}", fee * 10), "maxPriorityFeePerGas": format!("{:#x}", fee * 10),
+    });
+    anvil.ask("eth_sendTransaction", json!([other])).await;
+    pooled(&anvil, sender.address(), nonce, Some(hash)).await;
+    anvil.mine(2).await;
+    let early =
+        tokio::time::timeout(Duration::from_millis(300), pooled(&anvil, sender.address(), nonce + 1, None));
+    assert!(early.await.is_err(), "two blocks over the other one are not three");
+    anvil.mine(1).await;
+    let (second, _) = pooled(&anvil, sender.address(), nonce + 1, None).await;
+    anvil.mine(3).await;
+    assert_eq!(sending.await.expect("runs").expect("is carried out").transaction_hash, second);
+    assert_eq!(tokens_of(&chain, token, Address::repeat_byte(0x77)).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_that_nobody_is_shown_to_have_taken_stays_the_intents() {
+    let config = Config { give_up_after: Duration::from_secs(4), ..Config::embedded("") };
+    let (anvil, chain, token) = by_hand(config).await;
     let sender = sender(&chain, 0);
     let nonce = nonce(&anvil, sender.address()).await;
     let sending = begin(&sender, token);
     let (hash, _) = pooled(&anvil, sender.address(), nonce, None).await;
-    // Dropped and overtaken before it could be sent again.
+    // The account's count goes up and no transaction says why, as when a node has not caught up with itself.
     anvil.ask("anvil_dropTransaction", json!([hash])).await;
     anvil.ask("anvil_setNonce", json!([sender.address(), format!("{:#x}", nonce + 1)])).await;
-    let (second, _) = pooled(&anvil, sender.address(), nonce + 1, None).await;
+    let error = sending.await.expect("runs").expect_err("nobody knows");
+    assert!(
+        matches!(error, TransactError::Unresolved { transaction, nonce: same, .. }
+            if transaction == hash && same == nonce),
+        "{error}"
+    );
     anvil.mine(1).await;
-    assert_eq!(sending.await.expect("runs").expect("is carried out").transaction_hash, second);
-    assert_eq!(tokens_of(&chain, token, Address::repeat_byte(0x77)).await, 5);
+    assert_eq!(
+        tokens_of(&chain, token, Address::repeat_byte(0x77)).await,
+        0,
+        "nothing was signed in its place"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

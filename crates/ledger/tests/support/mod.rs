@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -187,6 +187,147 @@ async fn carry(
 
 fn take_one(count: &AtomicUsize) -> bool {
     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)).is_ok()
+}
+
+/// What a node between answers instead of the one behind it.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    /// A result.
+    Result(Value),
+    /// A JSON-RPC error.
+    Error(i64, &'static str),
+    /// An HTTP status and its text.
+    Http(u16, &'static str),
+}
+
+/// What a node between makes of a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Twist {
+    /// The node behind answers.
+    Pass,
+    /// The node behind never sees it.
+    Instead(Reply),
+    /// The node behind carries it out, and its answer is not told.
+    After(Reply),
+}
+
+type Rule = Box<dyn FnMut(&str, &Value) -> Twist + Send>;
+
+/// A node that lies between the client and another one, by a rule on the method and the parameters of each request.
+pub(crate) struct Between {
+    address: SocketAddr,
+    rule: Arc<Mutex<Rule>>,
+    sendings: Arc<AtomicUsize>,
+}
+
+impl Between {
+    pub(crate) async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_, _| Twist::Pass)));
+        let sendings = Arc::new(AtomicUsize::new(0));
+        let shared = (rule.clone(), sendings.clone());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (rule, sendings) = shared.clone();
+                // A client may go away at any time; the tests look at what it makes of the answers.
+                tokio::spawn(async move { answer(client, target, &rule, &sendings).await });
+            }
+        });
+        Self { address, rule, sendings }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on by this rule.
+    pub(crate) fn twist(&self, rule: impl FnMut(&str, &Value) -> Twist + Send + 'static) {
+        *self.rule.lock().expect("no rule panics") = Box::new(rule);
+    }
+
+    /// From now on without lies.
+    pub(crate) fn mend(&self) {
+        self.twist(|_, _| Twist::Pass);
+    }
+
+    /// How often a transaction was sent so far.
+    pub(crate) fn sendings(&self) -> usize {
+        self.sendings.load(Ordering::SeqCst)
+    }
+}
+
+async fn answer(
+    mut client: TcpStream,
+    target: SocketAddr,
+    rule: &Mutex<Rule>,
+    sendings: &AtomicUsize,
+) -> std::io::Result<()> {
+    let request: Value = serde_json::from_slice(&read_body(&mut client).await?)?;
+    let method = request["method"].as_str().unwrap_or_default();
+    if method == "eth_sendRawTransaction" {
+        sendings.fetch_add(1, Ordering::SeqCst);
+    }
+    let twist = (*rule.lock().expect("no rule panics"))(method, &request["params"]);
+    let truth = match &twist {
+        Twist::Instead(_) => Vec::new(),
+        Twist::Pass | Twist::After(_) => post(target, &request).await?,
+    };
+    let wrap = |key: &str, value: Value| json!({ "jsonrpc": "2.0", "id": request["id"], key: value });
+    let (status, body) = match twist {
+        Twist::Pass => (200, truth),
+        Twist::Instead(reply) | Twist::After(reply) => match reply {
+            Reply::Result(value) => (200, wrap("result", value).to_string().into_bytes()),
+            Reply::Error(code, message) => {
+                let error = json!({ "code": code, "message": message });
+                (200, wrap("error", error).to_string().into_bytes())
+            }
+            Reply::Http(status, text) => (status, text.as_bytes().to_vec()),
+        },
+    };
+    write_message(&mut client, &format!("HTTP/1.1 {status} told"), &body).await
+}
+
+async fn post(node: SocketAddr, request: &Value) -> std::io::Result<Vec<u8>> {
+    let mut node = TcpStream::connect(node).await?;
+    write_message(&mut node, "POST / HTTP/1.1\r\nhost: localhost", request.to_string().as_bytes()).await?;
+    read_body(&mut node).await
+}
+
+/// What a node says to one request.
+pub(crate) async fn result_of(node: SocketAddr, method: &str, params: Value) -> Value {
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let answer = post(node, &request).await.expect("an answer");
+    let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+    answer["result"].clone()
+}
+
+async fn write_message(stream: &mut TcpStream, first_line: &str, body: &[u8]) -> std::io::Result<()> {
+    let rest = "content-type: application/json\r\nconnection: close\r\ncontent-length:";
+    stream.write_all(format!("{first_line}\r\n{rest} {}\r\n\r\n", body.len()).as_bytes()).await?;
+    stream.write_all(body).await
+}
+
+/// The body of an HTTP message of known length.
+async fn read_body(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    loop {
+        let mut chunk = vec![0; 1 << 16];
+        let read = stream.read(&mut chunk).await?;
+        message.extend_from_slice(&chunk[..read]);
+        let head = message.windows(4).position(|window| window == b"\r\n\r\n");
+        if let Some(head) = head {
+            let text = String::from_utf8_lossy(&message[..head]).to_lowercase();
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.and_then(|length| length.trim().parse().ok()).expect("a length");
+            if message.len() >= head + 4 + length {
+                return Ok(message[head + 4..head + 4 + length].to_vec());
+            }
+        }
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
 
 /// An anvil process, killed when dropped.
