@@ -22,19 +22,19 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The data directory [default: the user's data folder, then `residual`]
-    #[arg(long, global = true, env = "RESIDUAL_DATA_DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, global = true, env = "RESIDUAL_DATA_DIR", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
     /// A configuration file [default: `residual.toml` in the data directory, if it is there]
-    #[arg(long, global = true, env = "RESIDUAL_CONFIG", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, env = "RESIDUAL_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// JSON-RPC of a node of the ledger [default: the one that the data directory was made for]
-    #[arg(long, global = true, env = "RESIDUAL_RPC_URL")]
+    #[arg(long, global = true, env = "RESIDUAL_RPC_URL", hide_env_values = true)]
     pub(crate) rpc_url: Option<String>,
     /// The account that acts: a name in `residual account list`, or dev:0 to dev:9 in development mode
-    #[arg(long, short, global = true, env = "RESIDUAL_ACCOUNT")]
+    #[arg(long, short, global = true, env = "RESIDUAL_ACCOUNT", hide_env_values = true)]
     pub(crate) account: Option<String>,
     /// A file whose first line is the account's password [default: RESIDUAL_PASSWORD, else it is asked for]
-    #[arg(long, global = true, env = "RESIDUAL_PASSWORD_FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, env = "RESIDUAL_PASSWORD_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) password_file: Option<PathBuf>,
     /// One JSON object on the standard output instead of text
     #[arg(long, global = true)]
@@ -126,7 +126,7 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// Where the JSON-RPC listens; a loopback address
-    #[arg(long, env = "RESIDUAL_LISTEN", default_value = "127.0.0.1:8545")]
+    #[arg(long, env = "RESIDUAL_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8545")]
     pub(crate) listen: SocketAddr,
     /// If the data directory is new, make it in development mode
     #[arg(long)]

@@ -74,9 +74,16 @@ pub(super) async fn end(
     }
     let audited = story.client.audit().await?;
     let (cast, currency) = (&story.cast, story.client.currency());
-    let credits: Vec<Credit> = audited
-        .report
-        .paths
+    let published = [&assets.photos, &assets.digits_a, &assets.digits_b, &models.child, &models.grandchild]
+        .map(|published| published.asset);
+    let mut rows = audited.report.paths.clone();
+    // Ids are drawn anew each time; the order of the story is the same each time.
+    rows.sort_by_key(|row| {
+        let place = published.iter().position(|asset| *asset == row.asset);
+        let who = Who::ALL.iter().position(|who| cast.address(*who) == row.holder);
+        (place, row.kind.index(), row.path.assets().len(), who)
+    });
+    let credits: Vec<Credit> = rows
         .iter()
         .map(|row| Credit {
             who: cast.who(row.holder),
@@ -116,9 +123,7 @@ pub(super) async fn end(
             lift: models.grandchild_accuracy - models.child_accuracy,
         },
         predictions: PREDICTIONS,
-        assets: [&assets.photos, &assets.digits_a, &assets.digits_b, &models.child, &models.grandchild]
-            .map(|asset| asset.asset)
-            .to_vec(),
+        assets: published.to_vec(),
         seconds: started.elapsed().as_secs_f64(),
     };
     story.output.result(&ending, |ending| text(ending, currency))?;

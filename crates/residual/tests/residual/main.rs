@@ -5,5 +5,6 @@ mod bad_input;
 mod chains;
 mod commands;
 mod demo;
+mod help;
 mod kill;
 mod support;
