@@ -198,8 +198,10 @@ impl Story<'_> {
         let published = client.publish(&account, publication, progress).await?;
         self.cast.name_asset(published.asset, &name);
         self.say(&format!(
-            "   {publisher} publishes {name}: {} files, {} bytes sealed; asset {}",
-            published.files, published.content_bytes, published.asset
+            "   {publisher} publishes {name}: {}, {} bytes sealed; asset {}",
+            files(published.files),
+            published.content_bytes,
+            published.asset
         ))?;
         Ok(published)
     }
@@ -251,8 +253,9 @@ impl Story<'_> {
             &mut |done: residual_client::Progress| output.progress("verifying", done.done, done.total);
         let got = client.get(&account, licence, None, &target, Existing::Keep, progress).await?;
         self.say(&format!(
-            "   {holder} gets {name}: {} files, {} bytes, every chunk verified",
-            got.written, got.bytes
+            "   {holder} gets {name}: {}, {} bytes, every chunk verified",
+            files(got.written),
+            got.bytes
         ))?;
         Ok(target)
     }
@@ -388,6 +391,10 @@ impl Story<'_> {
         );
         self.say(&line)
     }
+}
+
+fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> DemoError {

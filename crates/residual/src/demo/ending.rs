@@ -79,9 +79,10 @@ pub(super) async fn end(
     let mut rows = audited.report.paths.clone();
     // Ids are drawn anew each time; the order of the story is the same each time.
     rows.sort_by_key(|row| {
-        let place = published.iter().position(|asset| *asset == row.asset);
+        let place = |asset: &_| published.iter().position(|published| published == asset);
+        let path: Vec<_> = row.path.assets().iter().rev().map(place).collect();
         let who = Who::ALL.iter().position(|who| cast.address(*who) == row.holder);
-        (place, row.kind.index(), row.path.assets().len(), who)
+        (place(&row.asset), row.kind.index(), path, who)
     });
     let credits: Vec<Credit> = rows
         .iter()
