@@ -70,9 +70,12 @@ async fn led_3_alloy_over_websocket() {
     let wallet = EthereumWallet::from(key(0));
     let provider =
         ProviderBuilder::new().wallet(wallet).connect_ws(WsConnect::new(ledger.ws_url())).await.unwrap();
-    let mut heads = provider.subscribe_blocks().await.unwrap();
-    let mut logs = provider.subscribe_logs(&Filter::new()).await.unwrap();
-    let mut transactions = provider.subscribe_pending_transactions().await.unwrap();
+    // A connection of its own: waiting for a receipt subscribes to new heads as well, and of two like subscriptions on one
+    // connection alloy hears the later one alone.
+    let listener = ProviderBuilder::new().connect_ws(WsConnect::new(ledger.ws_url())).await.unwrap();
+    let mut heads = listener.subscribe_blocks().await.unwrap();
+    let mut logs = listener.subscribe_logs(&Filter::new()).await.unwrap();
+    let mut transactions = listener.subscribe_pending_transactions().await.unwrap();
     use_with_alloy(&provider, ledger.chain_id()).await;
 
     let told = async {
@@ -87,7 +90,7 @@ async fn led_3_alloy_over_websocket() {
     };
     tokio::time::timeout(Duration::from_secs(10), told).await.expect("every block and log is told of");
     // Closing ends what is still subscribed, and leaves the directory free.
-    provider.unsubscribe(*heads.local_id()).await.unwrap();
+    listener.unsubscribe(*heads.local_id()).await.unwrap();
     ledger.shutdown().await;
     assert_eq!(development_ledger(dir.path()).await.block_number(), 7);
 }
