@@ -159,7 +159,7 @@ impl Client {
         amount: Amount,
         valid_for_s: u64,
     ) -> Result<Signed, ChannelError> {
-        let config = self.channel_record(channel)?.config;
+        let config = self.own_channel(payer, channel)?;
         self.sign_deposit(payer, &config, amount, valid_for_s).await
     }
 

@@ -37,6 +37,16 @@ pub enum ChannelError {
         /// The id.
         channel: B256,
     },
+    /// Somebody else's channel.
+    #[error("expected the payer of channel {channel}, {payer}, found {found}: act with the payer's account")]
+    NotPayer {
+        /// The channel.
+        channel: B256,
+        /// Who pays.
+        payer: Address,
+        /// Who acts.
+        found: Address,
+    },
     /// All of it was promised.
     #[error(
         "nothing is left to take back from channel {channel}: {promised} of {balance} units were promised"
@@ -222,7 +232,7 @@ impl Client {
         channel: B256,
         amount: Amount,
     ) -> Result<ChannelRow, ChannelError> {
-        let config = self.channel_record(channel)?.config;
+        let config = self.own_channel(payer, channel)?;
         let parts: [&[u8]; 2] = [channel.as_slice(), &amount.0.to_be_bytes()];
         let operation = self.operation(payer, "top-up", &parts).await?;
         self.deposit(payer, &config, amount, operation).await?;
@@ -245,6 +255,17 @@ impl Client {
         let call = collector::TransferDepositCollector::depositCall { config, amount: amount.0 };
         operation.send(collector_at, &call).await?;
         Ok(())
+    }
+
+    /// The configuration of a channel whose payer acts.
+    pub(crate) fn own_channel(&self, payer: &Account, channel: B256) -> Result<ChannelConfig, ChannelError> {
+        let config = self.channel_record(channel)?.config;
+        let found = payer.address();
+        if config.payer == found {
+            Ok(config)
+        } else {
+            Err(ChannelError::NotPayer { channel, payer: config.payer, found })
+        }
     }
 
     pub(crate) fn channel_record(&self, channel: B256) -> Result<ChannelRecord, ChannelError> {
@@ -392,7 +413,7 @@ impl Client {
         channel: B256,
         unclaimed: bool,
     ) -> Result<Closing, ChannelError> {
-        let config = self.channel_record(channel)?.config;
+        let config = self.own_channel(payer, channel)?;
         let delay: u64 = config.withdrawDelay.to();
         let pending = self
             .call(CANONICAL_CHANNELS, &ChannelsContract::pendingWithdrawalsCall { channelId: channel })

@@ -5,6 +5,7 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use residual_content::KeyringSecret;
@@ -21,6 +22,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{AccountError, Client, Currency, Home, HomeError, LedgerError, Password, Suite};
+
+/// How long another process that has the embedded ledger open and does not answer is waited for.
+const IN_USE_WAIT: Duration = Duration::from_secs(5);
+const IN_USE_PAUSE: Duration = Duration::from_millis(50);
 
 const MARKETPLACE: &str = "marketplace.json";
 const DEPLOYMENT: &str = "deployment.json";
@@ -47,9 +52,9 @@ pub enum NewKey {
 /// Which ledger to work on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The one that the data directory was made for. An embedded one is served on this loopback address while it is
-    /// open.
-    Own(SocketAddr),
+    /// The one that the data directory was made for. An embedded one is served on this loopback address while it is open,
+    /// and other commands work through it; without an address it is for this process alone, and others wait.
+    Own(Option<SocketAddr>),
     /// The same chain through another node's JSON-RPC.
     Rpc(String),
 }
@@ -133,7 +138,7 @@ pub enum ClientError {
     NoCurrency,
     /// The data directory's ledger is open elsewhere, and that process does not say where it answers.
     #[error(
-        "the data directory is in use and its node does not answer: stop the other process, or wait until it has started; {source}"
+        "the data directory is in use by another command: repeat this one when that one is done, or let `residual up` run, through which commands work side by side; {source}"
     )]
     InUse {
         /// What opening found.
@@ -240,7 +245,7 @@ impl Client {
         if let Some(made) = &made {
             made.check(development, ground)?;
             if home.path(DEPLOYMENT).exists() {
-                return Self::open(root, &Place::Own(listen)).await;
+                return Self::open(root, &Place::Own(Some(listen))).await;
             }
         }
         // Whoever joins puts nothing there.
@@ -259,7 +264,14 @@ impl Client {
             },
             keyring_secret: Zeroizing::new(rand::random()),
         });
-        let (chain, node) = connect(&home, &marketplace, &Place::Own(listen)).await?;
+        let (chain, node) = connect(&home, &marketplace, &Place::Own(Some(listen))).await?;
+        if let Ground::Deploy { currencies, .. } = ground {
+            for currency in currencies {
+                // Before anything is paid for: whatever has no decimals is no currency.
+                let asked = chain.call(*currency, &TestUSD::decimalsCall {}).await;
+                asked.map_err(|error| ClientError::Call(LedgerError::Call(error)))?;
+            }
+        }
         // Only now, so that an address at which nothing answers does not stay the directory's.
         home.write(MARKETPLACE, &marketplace)?;
         let deployment = match ground {
@@ -280,6 +292,17 @@ impl Client {
         };
         deployment.save(&home.path(DEPLOYMENT))?;
         Self::assemble(home, &marketplace, chain, node).await
+    }
+
+    /// Whether a data directory was made in development mode; none when there is none.
+    ///
+    /// # Errors
+    /// When it is of another version or cannot be read.
+    pub fn development_mode(root: &Path) -> Result<Option<bool>, HomeError> {
+        match Home::open(root) {
+            Err(HomeError::Missing { .. }) => Ok(None),
+            home => Ok(home?.read::<Marketplace>(MARKETPLACE)?.map(|made| made.development)),
+        }
     }
 
     /// Opens a data directory that [`Client::init`] made.
@@ -417,12 +440,41 @@ async fn connect(
             return Ok((Chain::connect(config).await?, None));
         }
     };
-    let config =
-        LedgerConfig { genesis: genesis(*operator), development, listen: *listen, ..Default::default() };
+    let started = Instant::now();
+    loop {
+        match embedded(home, development, *listen, *operator).await {
+            // Another command has it, and most commands are short.
+            Err(ClientError::InUse { .. } | ClientError::Silent { .. })
+                if started.elapsed() < IN_USE_WAIT =>
+            {
+                tokio::time::sleep(IN_USE_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Opens the embedded ledger, or connects to the process that has it open.
+async fn embedded(
+    home: &Home,
+    development: bool,
+    listen: Option<SocketAddr>,
+    operator: Address,
+) -> Result<(Chain, Option<LocalLedger>), ClientError> {
+    let config = LedgerConfig {
+        genesis: genesis(operator),
+        development,
+        listen: listen.unwrap_or(ANY_PORT),
+        ..Default::default()
+    };
     let (url, node) = match LocalLedger::open(home.path("ledger"), config).await {
         Ok(node) => {
             let rpc_url = node.rpc_url();
-            home.write(NODE, &RunningNode { rpc_url: rpc_url.clone() })?;
+            match listen {
+                Some(_) => home.write(NODE, &RunningNode { rpc_url: rpc_url.clone() })?,
+                // What a killed process left would lead others to a port that is anybody's.
+                None => home.remove(NODE)?,
+            }
             (rpc_url, Some(node))
         }
         Err(source @ OpenError::InUse { .. }) => match home.read::<RunningNode>(NODE)? {

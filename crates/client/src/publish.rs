@@ -181,6 +181,20 @@ pub enum PublishError {
         #[source]
         source: std::io::Error,
     },
+    /// The keys are in there.
+    #[error("{} is, holds or lies in the data directory, whose keys nobody else may get: choose another path", path.display())]
+    DataDirectory {
+        /// What was to be published.
+        path: PathBuf,
+    },
+    /// Nothing to publish.
+    #[error("expected at least one file in {}, found none{}", path.display(), if *hidden > 0 { " but hidden ones: their names begin with a dot" } else { "" })]
+    Empty {
+        /// What was to be published.
+        path: PathBuf,
+        /// How many hidden files and folders were left out.
+        hidden: u64,
+    },
     /// Published before from here, and changed since.
     #[error(
         "{name:?} was published from here as {asset} with other content: publish the change with --version-of {asset}, or choose another name"
@@ -405,8 +419,16 @@ impl Client {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<SealedVersion, PublishError> {
         let (keyring, store) = (self.keyring()?, self.store()?);
-        let tree = tree_of(&publication.path)?;
+        let path = &publication.path;
+        let real = path.canonicalize().map_err(|source| PublishError::Path { path: path.clone(), source })?;
+        if real.starts_with(self.home().root()) || self.home().root().starts_with(&real) {
+            return Err(PublishError::DataDirectory { path: path.clone() });
+        }
+        let tree = tree_of(path)?;
         let hidden = tree.hidden_skipped();
+        if tree.is_empty() {
+            return Err(PublishError::Empty { path: path.clone(), hidden });
+        }
         let about = BTreeMap::from([
             ("name".to_owned(), publication.name.clone()),
             ("description".to_owned(), publication.description.clone()),

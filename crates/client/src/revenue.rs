@@ -30,6 +30,9 @@ pub enum PayError {
         /// What is there.
         found: Amount,
     },
+    /// Nothing is no payment.
+    #[error("expected an amount above zero, found 0")]
+    Nothing,
     /// The token takes no signed payments.
     #[error("token {token} takes no signed payments (EIP-3009): pay with gas of your own, without --sign")]
     NoAuthorizations {
@@ -111,6 +114,9 @@ impl Client {
         amount: Amount,
         into_till: bool,
     ) -> Result<Paid, PayError> {
+        if amount == Amount::ZERO {
+            return Err(PayError::Nothing);
+        }
         self.asset_row(asset).await?;
         let token = self.currency().token;
         let royalties = self.suite().royalties;

@@ -5,10 +5,10 @@ mod asset;
 mod money;
 mod node;
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::CommandFactory;
-use residual_client::{ANY_PORT, AccountError, Client, Password, Person, Place};
+use residual_client::{AccountError, Client, Password, Person, Place};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -23,15 +23,16 @@ use crate::{
 pub(crate) async fn run(command: Command, settings: Settings, output: &mut Output) -> Result<(), Failure> {
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "residual", &mut io::stdout());
-            return Ok(());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "residual", &mut script);
+            return Ok(io::stdout().write_all(&script)?);
         }
         Command::Init(what) => return node::init(&settings, &what, output).await,
         Command::Up(what) => return node::up(&settings, &what, output).await,
         Command::Demo(what) => return demo::run(&what, output).await,
         _ => {}
     }
-    let place = settings.rpc_url.clone().map_or(Place::Own(ANY_PORT), Place::Rpc);
+    let place = settings.rpc_url.clone().map_or(Place::Own(None), Place::Rpc);
     let client = Client::open(&settings.data_dir, &place).await?;
     let here = Here { client: &client, settings: &settings };
     let outcome = on_ledger(command, &here, output).await;

@@ -168,6 +168,8 @@ fn publish(error: &PublishError) -> u8 {
         | PublishError::NoUnits { .. }
         | PublishError::LicenceTwice { .. }
         | PublishError::FileName(_)
+        | PublishError::DataDirectory { .. }
+        | PublishError::Empty { .. }
         | PublishError::Terms(_) => USAGE,
         PublishError::Changed { .. }
         | PublishError::NotHolder { .. }
@@ -198,6 +200,7 @@ fn license(error: &LicenseError) -> u8 {
 
 fn pay(error: &PayError) -> u8 {
     match error {
+        PayError::Nothing => USAGE,
         PayError::InsufficientFunds { .. } | PayError::NoAuthorizations { .. } => REFUSED,
         PayError::Home(error) => home(error),
         PayError::Ledger(error) => ledger(error),
@@ -220,7 +223,7 @@ fn channel(error: &ChannelError) -> u8 {
     match error {
         ChannelError::WithdrawDelay { .. } => USAGE,
         ChannelError::Unknown { .. } => NOT_THERE,
-        ChannelError::NothingLeft { .. } | ChannelError::Serve(_) => REFUSED,
+        ChannelError::NothingLeft { .. } | ChannelError::NotPayer { .. } | ChannelError::Serve(_) => REFUSED,
         ChannelError::Purse(_) | ChannelError::Meter(_) | ChannelError::Commit(_) => HOME,
         ChannelError::Deposit(error) => pay(error),
         ChannelError::Home(error) => home(error),

@@ -1,6 +1,6 @@
 //! `init` and `up`.
 
-use residual_client::{ANY_PORT, AccountError, Client, Governance, Ground, NewKey, Password};
+use residual_client::{ANY_PORT, AccountError, Client, ClientError, Governance, Ground, NewKey, Password};
 use serde_json::json;
 
 use crate::{
@@ -18,6 +18,7 @@ pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) 
         (None, None) if what.currencies.is_empty() => Ground::Embedded(ANY_PORT),
         (None, _) => return Err(Failure::NoRpcUrl),
     };
+    let was_there = settings.data_dir.join("deployment.json").exists();
     let governance = Governance {
         fee_bps: what.fee_bps,
         treasury: what.treasury,
@@ -31,6 +32,7 @@ pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) 
     let root = client.home().root().to_owned();
     let chain = client.chain().id();
     let made = json!({
+        "made": !was_there,
         "data_dir": root,
         "chain_id": chain,
         "currency": client.currency().token,
@@ -44,6 +46,7 @@ pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) 
     output.result(&made, |_| {
         let root = root.display();
         match ground {
+            _ if was_there => format!("{root} is there already, for chain {chain}; what it was made with stays"),
             Ground::Embedded(_) => format!("made {root}: an embedded ledger, chain {chain}, with the contracts on it"),
             Ground::Join { .. } => format!("made {root} for the marketplace on chain {chain}"),
             Ground::Deploy { .. } => format!(
@@ -59,7 +62,9 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         return Err(Failure::NothingToServe);
     }
     let ground = Ground::Embedded(what.listen);
-    let client = Client::init(&settings.data_dir, what.development, &ground, &Governance::default(), |key| {
+    let made_in = Client::development_mode(&settings.data_dir).map_err(ClientError::from)?;
+    let development = what.development || made_in.unwrap_or(false);
+    let client = Client::init(&settings.data_dir, development, &ground, &Governance::default(), |key| {
         operator_password(key, settings)
     })
     .await?;

@@ -29,6 +29,7 @@ fn what_the_rules_refuse_changes_nothing() {
     let cheap = ["license", asset, terms, "--max-price", "24.99", "-a", "dev:5"];
     town.refused(4, "agree to it with --max-price", &cheap);
     town.refused(2, "digits after the point", &["pay", asset, "0.0000001", "-a", "dev:1"]);
+    town.refused(2, "above zero", &["pay", asset, "0", "-a", "dev:1"]);
     town.refused(2, "expected an account to act with", &["claim", asset]);
     town.refused(3, "residual account list", &["claim", asset, "-a", "nobody"]);
     town.refused(4, "at least 5 units", &["shares", "transfer", asset, "dev:3", "5", "-a", "dev:9"]);
@@ -140,6 +141,12 @@ fn what_cannot_be_read_or_changes_under_the_reader_is_not_published() {
             .unwrap()
     };
     assert_refused(&publish(Path::new("/nowhere/at/all")), 1, "cannot be read");
+    assert_refused(&publish(&town.data()), 2, "whose keys nobody else may get");
+    assert_refused(&publish(town.temp.path()), 2, "whose keys nobody else may get");
+    let empty = town.temp.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join(".hidden"), "x").unwrap();
+    assert_refused(&publish(&empty), 2, "but hidden ones");
     let folder = town.temp.path().join("linked");
     fs::create_dir(&folder).unwrap();
     symlink("/etc/hostname", folder.join("link")).unwrap();
@@ -252,12 +259,12 @@ fn a_data_directory_in_use_by_who_does_not_answer_is_said_to_be() {
     let data = temp.path().join("data");
     json(&data, &["init", "--development"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let holder = runtime.block_on(Client::open(&data, &Place::Own(ANY_PORT))).unwrap();
+    let holder = runtime.block_on(Client::open(&data, &Place::Own(Some(ANY_PORT)))).unwrap();
     json(&data, &["account", "list"]);
     let node = data.join("node.json");
     let answering = fs::read(&node).unwrap();
     fs::remove_file(&node).unwrap();
-    refused(&data, 6, "stop the other process", &["account", "list"]);
+    refused(&data, 6, "in use by another command", &["account", "list"]);
     let mut silent: Value = serde_json::from_slice(&answering).unwrap();
     silent["rpc_url"] = "http://127.0.0.1:9".into();
     fs::write(&node, silent.to_string()).unwrap();

@@ -60,12 +60,9 @@ fn what_a_marketplace_on_a_chain_needs_is_said() {
     refused(&data, 2, "--currency", &["init", "--rpc-url", &url]);
     refused(&data, 2, "--rpc-url", &["init", "--currency", token]);
     assert!(!data.exists(), "nothing was made");
-    refused(
-        &data,
-        5,
-        "found no code; choose a chain that has it",
-        &["init", "--rpc-url", &url, "--currency", token],
-    );
+    refused(&data, 5, "expected a contract at", &["init", "--rpc-url", &url, "--currency", token]);
+    let bare = ["init", "--development", "--rpc-url", &url];
+    refused(&temp.path().join("bare"), 5, "found no code; choose a chain that has it", &bare);
     as_public(&url);
     let missing = temp.path().join("none.json");
     let missing = missing.to_str().unwrap();

@@ -75,7 +75,7 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
 fn charge_every_channel(data: &Path, round: u64) -> u128 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let client = Client::open(data, &Place::Own(ANY_PORT)).await.unwrap();
+        let client = Client::open(data, &Place::Own(Some(ANY_PORT))).await.unwrap();
         let account =
             |name| client.account(name, || unreachable!("development accounts have no password")).unwrap();
         let (gateway, payer) = (account("dev:1"), account("dev:2"));
@@ -109,6 +109,8 @@ fn a_command_works_through_the_node_that_runs_and_a_second_node_is_told() {
     let (_node, url) = up(&data);
     let rows = json(&data, &["account", "list"]);
     assert_eq!(rows.as_array().unwrap().len(), 10);
+    let unflagged = json(&data, &["up", "--listen", "127.0.0.1:0"]);
+    assert_eq!(unflagged["rpc_url"], url.as_str(), "what a directory was made in need not be said again");
     let second = json(&data, &["up", "--development", "--listen", "127.0.0.1:0"]);
     assert_eq!(second["rpc_url"], url.as_str(), "a second node serves nothing and says who does");
 }
