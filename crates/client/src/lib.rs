@@ -252,10 +252,7 @@ impl Client {
         if let Some((sender, _)) = senders.get(&account.address()) {
             return Ok(sender.clone());
         }
-        let journal = self.home.dir("journal")?;
-        let lock = self.home.lock(&format!("journal/{}.lock", account.address())).await?;
-        let lock = lock.ok_or(LedgerError::Busy { account: account.address() })?;
-        let sender = self.chain.journaled_sender(account.clone(), &journal)?;
+        let (sender, lock) = sole_sender(&self.home, &self.chain, account).await?;
         senders.insert(account.address(), (sender.clone(), lock));
         Ok(sender)
     }
@@ -352,6 +349,18 @@ impl Client {
             node.shutdown().await;
         }
     }
+}
+
+/// A sender whose account and journal are this process's alone while the lock is held.
+pub(crate) async fn sole_sender(
+    home: &Home,
+    chain: &Chain,
+    account: &Account,
+) -> Result<(Sender, File), LedgerError> {
+    let journal = home.dir("journal")?;
+    let lock = home.lock(&format!("journal/{}.lock", account.address())).await?;
+    let lock = lock.ok_or(LedgerError::Busy { account: account.address() })?;
+    Ok((chain.journaled_sender(account.clone(), &journal)?, lock))
 }
 
 /// Now, in UNIX seconds.

@@ -282,11 +282,7 @@ impl Client {
                     None => chain.development_account(0).map_err(AccountError::from)?,
                 };
                 let parameters = parameters(operator.address(), development, ground, governance);
-                let journal = home.dir("journal")?;
-                let account = operator.address();
-                let lock = home.lock(&format!("journal/{account}.lock")).await?;
-                let _lock = lock.ok_or(LedgerError::Busy { account })?;
-                let sender = chain.journaled_sender(operator, &journal).map_err(LedgerError::from)?;
+                let (sender, _lock) = crate::sole_sender(&home, &chain, &operator).await?;
                 deploy::suite(&sender, &parameters).await?
             }
         };

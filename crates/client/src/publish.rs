@@ -250,9 +250,6 @@ impl Client {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<PublishedAsset, PublishError> {
         let terms = validate(&publication)?;
-        for licence in &publication.licences {
-            self.check_derives(publisher.address(), *licence).await?;
-        }
         let salt = self.draft(publisher.address(), &publication)?;
         let asset = AssetId::derive(self.chain().id(), self.suite().assets, publisher.address(), salt);
         if self.asset_exists(asset).await? {
@@ -266,6 +263,10 @@ impl Client {
                 }
                 None => Err(PublishError::Changed { name: publication.name, asset }),
             };
+        }
+        // Not of a work that is there already: it may have been what the licence served last.
+        for licence in &publication.licences {
+            self.check_derives(publisher.address(), *licence).await?;
         }
         let sealed = self.seal_version(publisher, asset, 1, &publication, progress).await?;
         let published = &sealed.published;

@@ -164,11 +164,19 @@ impl Client {
     /// # Errors
     /// When the ledger refuses or cannot be reached.
     pub async fn sweep(&self, account: &Account, asset: AssetId) -> Result<Vec<SweptRow>, LedgerError> {
-        let listed = self.listed_tokens().await?;
+        self.sweep_tokens(account, asset, &self.listed_tokens().await?).await
+    }
+
+    async fn sweep_tokens(
+        &self,
+        account: &Account,
+        asset: AssetId,
+        tokens: &BTreeSet<Address>,
+    ) -> Result<Vec<SweptRow>, LedgerError> {
         let mut swept = Vec::new();
         for kind in RevenueKind::ALL {
             let till = self.till(asset, kind).await?;
-            for &token in &listed {
+            for &token in tokens {
                 if self.balance(till, token).await? == Amount::ZERO {
                     continue;
                 }
@@ -267,9 +275,10 @@ impl Client {
             }
             None => self.assets_held_by(holder.address()).await?,
         };
+        let listed = self.listed_tokens().await?;
         let mut collected = Collected::default();
         for one in upstream_of(&mine, &lineage) {
-            match self.sweep(holder, one).await {
+            match self.sweep_tokens(holder, one, &listed).await {
                 Ok(swept) => collected.swept.extend(swept),
                 // Anybody may fill a till beyond what an asset can be credited; the holder's other money is not that.
                 Err(error) if error.is_refusal() => collected.refused.push(one),

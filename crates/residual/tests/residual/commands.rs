@@ -7,7 +7,7 @@ use residual_ledger::{
 };
 use residual_primitives::{Bytes, RevenueKind, U256};
 
-use crate::support::{Town, examples, word};
+use crate::support::{Town, examples, publish_digits, word};
 
 #[test]
 fn the_single_commands_make_the_loop() {
@@ -40,22 +40,28 @@ fn the_single_commands_make_the_loop() {
 #[test]
 fn a_repeated_publication_is_the_same_asset() {
     let town = Town::new();
-    let work = examples("digits-a");
-    let [commercial, research] = ["terms/commercial.toml", "terms/research.toml"].map(examples);
-    let again = town.json(&[
-        "publish",
-        &work,
-        "--name",
-        "digits-a",
-        "--terms",
-        &commercial,
-        "--terms",
-        &research,
-        "-a",
-        "dev:1",
-    ]);
+    let again = publish_digits(&town.data());
     assert_eq!(again["asset"], town.asset);
     assert!(again["transaction"].is_null(), "nothing was registered again: {again}");
+}
+
+#[test]
+fn a_repeated_derivation_is_the_same_asset_though_its_licence_serves_no_other() {
+    let town = Town::new();
+    let terms = town.temp.path().join("once.toml");
+    let text = std::fs::read_to_string(examples("terms/commercial.toml")).unwrap();
+    std::fs::write(&terms, format!("{text}derivations = 1\n")).unwrap();
+    let terms = word(&town.json(&["terms", "define", terms.to_str().unwrap(), "-a", "dev:1"])["terms"]);
+    town.json(&["terms", "offer", &town.asset, &terms, "-a", "dev:1"]);
+    let licence = town.license(&terms);
+    let work = examples("digits-b");
+    let derive = ["derive", &work, "--name", "d", "--licence", &licence, "-a", "dev:2"];
+    let child = town.json(&derive);
+    let again = town.json(&derive);
+    assert_eq!(again["asset"], child["asset"]);
+    assert!(again["transaction"].is_null(), "nothing was registered again: {again}");
+    let other = ["derive", &work, "--name", "another", "--licence", &licence, "-a", "dev:2"];
+    town.refused(4, "served all of its 1", &other);
 }
 
 #[test]

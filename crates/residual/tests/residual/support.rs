@@ -109,28 +109,20 @@ pub(crate) struct Town {
     pub(crate) research: String,
 }
 
+/// dev:1 publishes `digits-a` under the two terms.
+pub(crate) fn publish_digits(data_dir: &Path) -> Value {
+    let [commercial, research] = ["terms/commercial.toml", "terms/research.toml"].map(examples);
+    let work = examples("digits-a");
+    let terms = ["--terms", &commercial, "--terms", &research];
+    json(data_dir, &[&["publish", &work, "--name", "digits-a", "-a", "dev:1"][..], &terms].concat())
+}
+
 impl Town {
     pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let data = temp.path().join("data");
         json(&data, &["init", "--development"]);
-        let [commercial, research] = ["terms/commercial.toml", "terms/research.toml"].map(examples);
-        let work = examples("digits-a");
-        let published = json(
-            &data,
-            &[
-                "publish",
-                &work,
-                "--name",
-                "digits-a",
-                "--terms",
-                &commercial,
-                "--terms",
-                &research,
-                "-a",
-                "dev:1",
-            ],
-        );
+        let published = publish_digits(&data);
         json(&data, &["account", "fund", "dev:2", "100", "-a", "dev:0"]);
         Self {
             asset: word(&published["asset"]),
