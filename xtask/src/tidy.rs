@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-content", 2),
     ("residual-meter", 2),
     ("residual-client", 3),
+    ("residual-gateway", 4),
     ("residual", 5),
     ("residual-agreement", 5),
     ("xtask", 5),

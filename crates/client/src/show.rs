@@ -1,5 +1,6 @@
 //! Looking things up: an asset, its versions, parents and offers; a licence.
 
+use alloy_sol_types::SolEvent;
 use residual_content::{BlockId, ContentRoot, KeyCommitment, SignedManifest, VersionRecord};
 use residual_ledger::{
     LogQuery,
@@ -122,6 +123,25 @@ impl Client {
         })
     }
 
+    /// The assets that were registered in some blocks, in that order.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn registered(&self, from_block: u64, to_block: u64) -> Result<Vec<AssetId>, LedgerError> {
+        let from_block = from_block.max(self.suite().deployment.block.number);
+        let query = LogQuery {
+            events: vec![Assets::Registered::SIGNATURE_HASH],
+            ..LogQuery::of([self.suite().assets])
+        };
+        let mut assets = Vec::new();
+        for log in self.chain().logs(&query, from_block, to_block).await? {
+            let registered = crate::decode::<Assets::Registered>(&log);
+            let registered = registered.ok_or_else(|| LedgerError::unexpected("a registration"))?;
+            assets.push(crate::asset_id(registered.assetId)?);
+        }
+        Ok(assets)
+    }
+
     /// A licence.
     ///
     /// # Errors
@@ -161,7 +181,12 @@ impl Client {
     /// # Errors
     /// [`LedgerError::UnknownVersion`], or when the ledger cannot be reached.
     pub async fn version_record(&self, asset: AssetId, version: u32) -> Result<VersionRecord, LedgerError> {
-        for log in self.logs(LogQuery::of([self.suite().assets])).await? {
+        let query = LogQuery {
+            events: vec![Assets::VersionPublished::SIGNATURE_HASH],
+            indexed: [vec![asset.to_u256().into()], Vec::new(), Vec::new()],
+            ..LogQuery::of([self.suite().assets])
+        };
+        for log in self.logs(query).await? {
             let Some(published) = crate::decode::<Assets::VersionPublished>(&log) else { continue };
             if published.assetId == asset.to_u256()
                 && published.version == residual_primitives::U256::from(version)
@@ -223,7 +248,12 @@ impl Client {
     /// When the ledger cannot be reached.
     pub async fn offers(&self, asset: AssetId) -> Result<Vec<TermsId>, LedgerError> {
         let mut offers: Vec<TermsId> = Vec::new();
-        for log in self.logs(LogQuery::of([self.suite().licences])).await? {
+        let query = LogQuery {
+            events: vec![Licences::Offered::SIGNATURE_HASH, Licences::Withdrawn::SIGNATURE_HASH],
+            indexed: [vec![asset.to_u256().into()], Vec::new(), Vec::new()],
+            ..LogQuery::of([self.suite().licences])
+        };
+        for log in self.logs(query).await? {
             if let Some(offered) = crate::decode::<Licences::Offered>(&log) {
                 if offered.assetId == asset.to_u256() {
                     offers.push(TermsId(offered.termsId));
