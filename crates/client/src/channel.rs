@@ -13,9 +13,10 @@ use residual_meter::{
     VoucherClaim, WITHDRAW_DELAYS_S,
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, signed::ChannelConfig};
+use residual_royalty::Till;
 use serde::{Deserialize, Serialize};
 
-use crate::{Client, HomeError, LedgerError, PayError, SweptRow};
+use crate::{ClaimedRows, Client, HomeError, LedgerError, PayError, SweptRow};
 
 /// The most channels that one gateway on this machine keeps open.
 const CHANNELS_MAX: usize = 100_000;
@@ -151,7 +152,7 @@ pub(crate) fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConf
     }
 }
 
-fn claim_on_ledger(claim: &VoucherClaim) -> bound::IChannels::VoucherClaim {
+pub(crate) fn claim_on_ledger(claim: &VoucherClaim) -> bound::IChannels::VoucherClaim {
     bound::IChannels::VoucherClaim {
         voucher: bound::IChannels::Voucher {
             channel: on_ledger(&claim.config),
@@ -306,27 +307,7 @@ impl Client {
     /// # Errors
     /// When the ledger cannot be reached.
     pub async fn escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
-        self.escrow_at(channel, self.chain().head().await?.number).await
-    }
-
-    /// What a final block says of a channel: all that a gateway may count on (CH-3).
-    ///
-    /// # Errors
-    /// When the ledger cannot be reached.
-    pub async fn confirmed_escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
-        self.escrow_at(channel, self.chain().final_head().await?.number).await
-    }
-
-    async fn escrow_at(&self, channel: B256, block: u64) -> Result<Escrow, LedgerError> {
-        let state = ChannelsContract::channelsCall { channelId: channel };
-        let state = self.call_at(CANONICAL_CHANNELS, &state, block).await?;
-        let pending = ChannelsContract::pendingWithdrawalsCall { channelId: channel };
-        let pending = self.call_at(CANONICAL_CHANNELS, &pending, block).await?;
-        Ok(Escrow {
-            balance: Amount(state.balance),
-            total_claimed: Amount(state.totalClaimed),
-            pending_withdrawal: Amount(pending.amount),
-        })
+        Ok(self.channel_at(channel, self.chain().head().await?.number).await?.escrow)
     }
 
     /// The payer's end of a channel.
@@ -353,8 +334,8 @@ impl Client {
         let meter = Meter::open(&self.home().dir(&format!("meter/{gateway}"))?, self.channels(), rules)?;
         for (_, record) in self.home().list::<ChannelRecord>("channels")? {
             if record.config.receiverAuthorizer == gateway {
-                let escrow = self.confirmed_escrow(self.channels().channel_id(&record.config)).await?;
-                meter.open_channel(&record.config, escrow)?;
+                let view = self.confirmed_channel(self.channels().channel_id(&record.config)).await?;
+                meter.open_channel(&record.config, view.escrow)?;
             }
         }
         Ok(meter)
@@ -372,32 +353,27 @@ impl Client {
         meter: &Meter,
         asset: AssetId,
     ) -> Result<Redeemed, ChannelError> {
-        let till = self.till(asset, RevenueKind::Inference).await?;
-        let token = self.currency().token;
+        let till = Till::own(asset, RevenueKind::Inference);
+        let receiver = self.till_address(&till);
         let mut redeemed = Redeemed::default();
         for batch in meter.redeemable(Amount(1))? {
-            let batch: Vec<_> = batch.into_iter().filter(|claim| claim.config.receiver == till).collect();
+            let batch: Vec<_> = batch.into_iter().filter(|claim| claim.config.receiver == receiver).collect();
             if batch.is_empty() {
                 continue;
             }
-            let call =
-                ChannelsContract::claimCall { voucherClaims: batch.iter().map(claim_on_ledger).collect() };
-            self.send(gateway, CANONICAL_CHANNELS, &call).await?;
+            let ClaimedRows { claimed, refused } = self.claim_rows(gateway, &batch).await?;
+            if let Some((_, error)) = refused.into_iter().next() {
+                return Err(error.into());
+            }
             redeemed.batches += 1;
-            for claim in &batch {
-                redeemed.channels += 1;
-                redeemed.claimed = [redeemed.claimed, claim.raise].into_iter().sum();
+            redeemed.channels += claimed.len();
+            redeemed.claimed = batch.iter().map(|claim| claim.raise).chain([redeemed.claimed]).sum();
+            for (channel, total) in claimed {
                 // The channel is open here, since its vouchers came from here.
-                let _ = meter.claimed(self.channels().channel_id(&claim.config), claim.total_claimed);
+                let _ = meter.claimed(channel, total);
             }
         }
-        let settled =
-            self.call(CANONICAL_CHANNELS, &ChannelsContract::receiversCall { receiver: till, token }).await?;
-        if settled.totalClaimed > settled.totalSettled {
-            self.send(gateway, CANONICAL_CHANNELS, &ChannelsContract::settleCall { receiver: till, token })
-                .await?;
-        }
-        redeemed.swept = self.sweep(gateway, asset).await?;
+        redeemed.swept.extend(self.settle_and_sweep(gateway, &till, self.currency().token).await?);
         Ok(redeemed)
     }
 

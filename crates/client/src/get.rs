@@ -125,7 +125,7 @@ impl Client {
     }
 
     /// Opens a version for reading without writing its files anywhere.
-    async fn open_licensed(
+    pub(crate) async fn open_licensed(
         &self,
         holder: &Account,
         licence: LicenceId,

@@ -15,6 +15,8 @@ mod operation;
 mod people;
 mod publish;
 mod revenue;
+mod serve;
+mod settlement;
 mod shares;
 mod show;
 
@@ -48,10 +50,17 @@ pub use node::{ANY_PORT, ClientError, Governance, Ground, NewKey, Place};
 pub use people::{AccountError, AccountRow, AddressError, parse_address};
 pub use publish::{Publication, PublishError, PublishedAsset};
 pub use residual_content::{Existing, ExtractError, Profile, Progress};
-pub use residual_ledger::{Account as Person, deploy::DeployError, keystore::Password};
-pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse};
-pub use residual_royalty::{Finding, PathEarning, Report, TokenRow};
+pub use residual_ledger::{
+    Account as Person,
+    deploy::DeployError,
+    keystore::Password,
+    token::{TokenDomain, TokenError},
+};
+pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse, VoucherClaim};
+pub use residual_royalty::{Finding, PathEarning, Report, Till, TokenRow};
 pub use revenue::{ClaimRow, Collected, Paid, PayError, SweptRow};
+pub use serve::{CallPrice, ServeError};
+pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedTransfer};
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow};
 
@@ -376,7 +385,8 @@ pub fn digest(bytes: &[u8]) -> B256 {
 }
 
 /// The digest of a list: each part with its length before it, so that no two lists are alike.
-pub(crate) fn digest_of_parts(parts: &[&[u8]]) -> B256 {
+#[must_use]
+pub fn digest_of_parts(parts: &[&[u8]]) -> B256 {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

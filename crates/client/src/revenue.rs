@@ -8,6 +8,7 @@ use residual_ledger::{
     contracts::{royalties::Royalties, test_usd::TestUSD},
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
+use residual_royalty::Till;
 use serde::Serialize;
 
 use crate::{Client, HomeError, LedgerError};
@@ -175,23 +176,8 @@ impl Client {
     ) -> Result<Vec<SweptRow>, LedgerError> {
         let mut swept = Vec::new();
         for kind in RevenueKind::ALL {
-            let till = self.till(asset, kind).await?;
             for &token in tokens {
-                if self.balance(till, token).await? == Amount::ZERO {
-                    continue;
-                }
-                let call = Royalties::sweepCall {
-                    assetId: asset.to_u256(),
-                    kind: kind as u8,
-                    operator: Address::ZERO,
-                    operatorBps: 0,
-                    token,
-                };
-                let receipt = self.send(account, self.suite().royalties, &call).await?;
-                let credited = receipt
-                    .event::<Royalties::Credited>(self.suite().royalties)
-                    .ok_or_else(|| LedgerError::unexpected("a sweep without its event"))?;
-                swept.push(SweptRow { asset, kind, token, amount: Amount(crate::narrow(credited.gross)?) });
+                swept.extend(self.sweep_till(account, &Till::own(asset, kind), token).await?);
             }
         }
         Ok(swept)

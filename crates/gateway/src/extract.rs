@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use axum::{
+    body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
     http::{StatusCode, request::Parts},
 };
@@ -32,6 +33,23 @@ fn refused(rejection: &JsonRejection) -> Problem {
         }
         StatusCode::UNPROCESSABLE_ENTITY => Problem::unprocessable(rejection.body_text()),
         _ => Problem::invalid(rejection.body_text()),
+    }
+}
+
+/// The bytes of a body.
+pub(crate) struct Body(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Bytes::from_request(request, state).await {
+            Ok(body) => Ok(Self(body)),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Problem::too_large("expected a body within the limit of this gateway, found a larger one"))
+            }
+            Err(rejection) => Err(Problem::invalid(rejection.body_text())),
+        }
     }
 }
 

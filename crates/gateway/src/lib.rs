@@ -8,24 +8,58 @@
 mod api;
 mod extract;
 mod limits;
+mod payment;
 mod problem;
+mod service;
+mod settlement;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+};
 
-use axum::Router;
-use residual_client::{Client, Person};
+use axum::{
+    Router,
+    http::{HeaderMap, Uri, header},
+};
+use residual_client::{ChannelError, Client, Person, TokenError};
+use residual_meter::Meter;
+use residual_primitives::{Address, Amount, AssetId};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use problem::Problem;
+use service::{Queue, Service};
+use settlement::Settlement;
 
 pub use api::openapi;
 pub use limits::Limits;
+pub use payment::PaymentRules;
+pub use service::{ServiceError, Serving};
+pub use settlement::SettlementRules;
+
+/// How many calls wait for a worker before others are told to come back.
+const WAITING_MAX: usize = 256;
 
 /// What a gateway serves, and to whom.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The URL that it is known by, without a slash at the end; none: what each caller calls it.
+    pub public_url: Option<String>,
+    /// The models that it serves.
+    pub serving: Vec<Serving>,
+    /// The most that may be charged and not claimed, in the currency's smallest unit.
+    pub unclaimed_cap: Amount,
     /// What every request is held to.
     pub limits: Limits,
+    /// By which rules payments are taken.
+    pub payments: PaymentRules,
+    /// When and how vouchers are claimed.
+    pub settlement: SettlementRules,
 }
 
 /// Why a gateway does not start.
@@ -40,6 +74,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The currency takes no signed payments.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The log of charges cannot be used.
+    #[error(transparent)]
+    Meter(#[from] ChannelError),
+    /// A model cannot be served.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// What handlers share.
@@ -48,6 +91,40 @@ pub(crate) struct App {
     /// The key of this gateway process.
     pub(crate) account: Person,
     pub(crate) listing: api::assets::Listing,
+    pub(crate) services: BTreeMap<AssetId, Service>,
+    pub(crate) queue: Queue,
+    pub(crate) meter: Meter,
+    pub(crate) seats: payment::Seats,
+    pub(crate) shop: payment::Shop,
+    /// Tills that were paid on the ledger and not swept yet.
+    paid: Mutex<BTreeSet<Address>>,
+    public_url: Option<String>,
+}
+
+impl App {
+    /// The model that is served under this id.
+    fn service(&self, asset: AssetId) -> Result<&Service, Problem> {
+        self.services.get(&asset).ok_or_else(|| {
+            Problem::not_found(format!("expected a model that this gateway serves, found {asset}; see /v1/gateway"))
+        })
+    }
+
+    /// The URL that a caller asked for.
+    fn url_of(&self, uri: &Uri, headers: &HeaderMap) -> String {
+        let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let base = self.public_url.clone().unwrap_or_else(|| format!("http://{}", host()));
+        format!("{base}{}", uri.path())
+    }
+
+    /// Notes that something lies in a till.
+    fn note_paid(&self, till: Address) {
+        self.paid.lock().expect("nobody panics while noting a till").insert(till);
+    }
+
+    /// The tills that something was noted for since the last look.
+    fn paid_tills(&self) -> BTreeSet<Address> {
+        std::mem::take(&mut *self.paid.lock().expect("nobody panics while taking the tills"))
+    }
 }
 
 /// A gateway that runs. Dropped, it is cut off; [`Gateway::shut_down`] lets it finish.
@@ -55,6 +132,8 @@ pub struct Gateway {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
+    stop_settling: watch::Sender<bool>,
+    settlement: JoinHandle<()>,
 }
 
 impl fmt::Debug for Gateway {
@@ -64,7 +143,8 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Starts to serve. `account` is the key of this gateway process: key requests name it, and channels.
+    /// Starts to serve. `account` is the key of this gateway process: key requests name it, and channels; it pays the gas
+    /// of deposits and claims.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -73,8 +153,26 @@ impl Gateway {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = Arc::new(App { client, account, listing: api::assets::Listing::default() });
-        let routes: Router = limits::hold(api::routes(app), config.limits);
+        let shop = payment::Shop::open(&client, account.address(), config.payments).await?;
+        let mut services = BTreeMap::new();
+        for serving in &config.serving {
+            services.insert(serving.asset, Service::open(&client, &account, serving).await?);
+        }
+        let meter = client.meter(account.address(), config.unclaimed_cap).await?;
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let app = Arc::new(App {
+            client,
+            account,
+            listing: api::assets::Listing::default(),
+            services,
+            queue: Queue::new(workers, WAITING_MAX),
+            meter,
+            seats: payment::Seats::default(),
+            shop,
+            paid: Mutex::default(),
+            public_url: config.public_url,
+        });
+        let routes: Router = limits::hold(api::routes(Arc::clone(&app)), config.limits);
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move {
@@ -82,7 +180,9 @@ impl Gateway {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             });
         let server = tokio::spawn(async move { serve.await });
-        Ok(Self { address, stop, server })
+        let (stop_settling, settling) = watch::channel(false);
+        let settlement = tokio::spawn(Settlement::new(app, config.settlement).run(settling));
+        Ok(Self { address, stop, server, stop_settling, settlement })
     }
 
     /// Where it listens.
@@ -91,12 +191,15 @@ impl Gateway {
         self.address
     }
 
-    /// Takes no more requests and returns when those that were begun are answered.
+    /// Takes no more requests, answers those that were begun, claims what is worth its gas, and returns.
     ///
     /// # Errors
     /// When serving had failed.
     pub async fn shut_down(self) -> io::Result<()> {
         self.stop.send_replace(true);
-        self.server.await.map_err(io::Error::other)?
+        let served = self.server.await.map_err(io::Error::other)?;
+        self.stop_settling.send_replace(true);
+        self.settlement.await.map_err(io::Error::other)?;
+        served
     }
 }

@@ -332,6 +332,14 @@ impl Sender {
         self.carry_out(None, plan, transaction).await
     }
 
+    /// Whether something was signed for an intent before, also by an earlier process.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn has_signed(&self, intent: B256) -> Result<bool, TransactError> {
+        Ok(self.inner.journal.load(intent)?.is_some())
+    }
+
     /// Carries a transaction out at most once for an intent, an id that the caller gives to what is meant. Repeated,
     /// also after a crash, it finds what was signed before: the receipt if that was carried out, else it goes on with
     /// the same transaction. Only what can no longer be carried out, or was and changed nothing, is signed anew, and

@@ -32,7 +32,7 @@ struct Known {
 
 impl Listing {
     /// All assets of final blocks.
-    async fn all(&self, client: &Client) -> Result<Vec<AssetId>, LedgerError> {
+    pub(crate) async fn all(&self, client: &Client) -> Result<Vec<AssetId>, LedgerError> {
         let mut known = self.0.lock().await;
         let through = client.chain().final_head().await?.number;
         if through >= known.next_block {

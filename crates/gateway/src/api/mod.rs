@@ -1,6 +1,7 @@
 //! The routes, one file a resource, and their description.
 
 pub(crate) mod assets;
+mod inference;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(assets::list))
         .routes(routes!(assets::show))
+        .routes(routes!(inference::price, inference::predict))
 }
 
 /// The description of the API (OpenAPI 3.1), as `/v1/openapi.json` serves it.

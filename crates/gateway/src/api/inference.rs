@@ -1,0 +1,197 @@
+//! Paid calls of served models.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use residual_inference::{Answers, Fault, Input, MediaType, RequestError};
+use residual_primitives::{Amount, AssetId};
+use residual_x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, SettleResponse, encode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    App,
+    extract::{Body, Named},
+    payment::{self, Call, Outcome, Refusal},
+    problem::{Problem, ProblemBody},
+    service::Service,
+};
+
+const NPY: &str = "application/x-npy";
+
+/// What a call gave.
+#[derive(Debug, Serialize, ToSchema)]
+struct Predicted {
+    /// The model.
+    #[schema(value_type = String)]
+    asset: AssetId,
+    /// Its version.
+    version: u32,
+    /// One answer for each image or row that was sent: classes with their scores, boxes in pixels, or a tensor.
+    #[schema(value_type = Vec<Object>)]
+    answers: Answers,
+}
+
+/// The channel was settled and what was left given back.
+#[derive(Debug, Serialize, ToSchema)]
+struct Refunded {
+    /// For people.
+    message: &'static str,
+}
+
+/// Asks what a call costs; or, with a refund in the payment header, has back what is left in a channel.
+#[utoipa::path(
+    get,
+    path = "/v1/assets/{asset}/inference",
+    tag = "inference",
+    params(
+        ("asset" = String, Path, description = "The model's id: 0x and 32 hexadecimal digits."),
+        ("payment-signature" = Option<String>, Header, description = "An x402 v2 refund, base64 of its JSON."),
+    ),
+    responses(
+        (status = 200, body = Refunded, headers(("payment-response" = String, description = "What was given back."))),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 402, body = ProblemBody, content_type = "application/problem+json",
+            headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 405, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn price(
+    State(app): State<Arc<App>>,
+    Named(asset): Named<AssetId>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let service = app.service(asset)?;
+    let call = call(&app, service, 1, &uri, &headers, &[])?;
+    let work = async { Err::<Response, _>(Problem::method_not_allowed("POST an input to be served; nothing was charged")) };
+    let outcome = payment::paid(&app, &call, headers.get(PAYMENT_SIGNATURE), work).await?;
+    Ok(answer(outcome, |response| response))
+}
+
+/// Calls a model, paid by x402 v2: without a payment the answer is 402 and says what is asked for.
+#[utoipa::path(
+    post,
+    path = "/v1/assets/{asset}/inference",
+    tag = "inference",
+    params(
+        ("asset" = String, Path, description = "The model's id: 0x and 32 hexadecimal digits."),
+        ("payment-signature" = Option<String>, Header, description = "An x402 v2 payment, base64 of its JSON."),
+    ),
+    request_body(
+        description = "An image (PNG, JPEG), a tensor (npy), or JSON with `image` (base64) or `tensor` (nested numbers).",
+        content(("application/json"), ("image/png"), ("image/jpeg"), ("application/x-npy")),
+    ),
+    responses(
+        (status = 200, body = Predicted, headers(("payment-response" = String, description = "What was paid."))),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 402, body = ProblemBody, content_type = "application/problem+json",
+            headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn predict(
+    State(app): State<Arc<App>>,
+    Named(asset): Named<AssetId>,
+    uri: Uri,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Refusal> {
+    let service = app.service(asset)?;
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = MediaType::of(media.unwrap_or_default()).map_err(|error| refused(&error))?;
+    let input = service.model.read(media, &body).map_err(|error| refused(&error))?;
+    let units = service.model.units(&input);
+    let call = call(&app, service, units, &uri, &headers, &body)?;
+    let outcome =
+        payment::paid(&app, &call, headers.get(PAYMENT_SIGNATURE), run(&app, service, input)).await?;
+    let npy = headers.get(header::ACCEPT).is_some_and(|accept| accept == NPY);
+    Ok(answer(outcome, |answers| written(service, answers, npy)))
+}
+
+async fn run(app: &App, service: &Service, input: Input) -> Result<Answers, Problem> {
+    let model = Arc::clone(&service.model);
+    let answers = app.queue.work(move || model.run(&input)).await?;
+    answers.map_err(|error| refused(&error))
+}
+
+/// What is to be paid for a call.
+fn call<'a>(
+    app: &App,
+    service: &'a Service,
+    units: u32,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Call<'a>, Problem> {
+    let price = payment::price_of(service.unit_price, units);
+    let price: Amount = price.ok_or_else(|| Problem::unprocessable("expected a call below 2^128 units in price"))?;
+    let text = |name| headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    let parts: [&[u8]; 5] = [
+        &service.asset.to_be_bytes(),
+        &service.version.to_be_bytes(),
+        text(header::CONTENT_TYPE),
+        text(header::ACCEPT),
+        body,
+    ];
+    Ok(Call {
+        url: app.url_of(uri, headers),
+        description: format!("{}, version {}: one prediction", service.name, service.version),
+        asset: service.asset,
+        receiver: service.receiver,
+        unit_price: service.unit_price,
+        units,
+        price,
+        digest: residual_client::digest_of_parts(&parts),
+        discovery: &service.discovery,
+    })
+}
+
+fn answer<T>(outcome: Outcome<T>, write: impl FnOnce(T) -> Response) -> Response {
+    let (mut response, paid) = match outcome {
+        Outcome::Served(answer, paid) => (write(answer), paid),
+        Outcome::Refunded(paid) => {
+            (Json(Refunded { message: "what was left in the channel is given back" }).into_response(), paid)
+        }
+    };
+    response.headers_mut().insert(PAYMENT_RESPONSE, receipt(&paid));
+    response
+}
+
+fn receipt(paid: &SettleResponse) -> HeaderValue {
+    HeaderValue::from_str(&encode(paid)).expect("base64 is a header value")
+}
+
+fn written(service: &Service, answers: Answers, npy: bool) -> Response {
+    if npy {
+        return ([(header::CONTENT_TYPE, NPY)], Bytes::from(answers.to_npy())).into_response();
+    }
+    Json(Predicted { asset: service.asset, version: service.version, answers }).into_response()
+}
+
+fn refused(error: &RequestError) -> Problem {
+    match error.fault() {
+        Fault::Malformed => Problem::invalid(error),
+        Fault::TooLarge => Problem::too_large(error),
+        Fault::MediaType => Problem::unsupported_media_type(error),
+        Fault::Unfit => Problem::unprocessable(error),
+        Fault::Model => {
+            tracing::error!(%error, "the model failed");
+            Problem::internal("the model failed at this input; nothing was charged")
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The scheme `batch-settlement`: vouchers on prepaid channels, deposits into them, and what is left given back.
+
+use axum::body::Bytes;
+use residual_client::{
+    ChannelView, Charge, ChargeError, LedgerError, SignatureError, SignedDeposit, SignedVoucher, now_s,
+};
+use residual_primitives::{Amount, B256, signed::ChannelConfig};
+use residual_x402::{
+    PaymentPayload, SettleResponse,
+    batch::{self, ChannelState, Deposit, Payload, VoucherState, WireVoucher, reason},
+};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{Call, Outcome, Refusal, request_id, shop::refused};
+use crate::{App, problem::Problem};
+
+/// A channel whose turn it is.
+struct Channel<'a> {
+    app: &'a App,
+    call: &'a Call<'a>,
+    config: ChannelConfig,
+    id: B256,
+    view: OwnedMutexGuard<Option<ChannelView>>,
+}
+
+/// Serves what a voucher pays for, or gives back what is left.
+pub(super) async fn serve<T>(
+    app: &App,
+    call: &Call<'_>,
+    payment: &PaymentPayload,
+    name: Option<B256>,
+    work: impl Future<Output = Result<T, Problem>> + Send,
+) -> Result<Outcome<T>, Refusal> {
+    let payload = payment.batch().map_err(|error| app.shop.unpaid(call, reason::PAYLOAD, error))?;
+    let mut channel = Channel::take(app, call, &payload).await?;
+    let signed = channel.signed(payload.voucher())?;
+    let mut deposited = None;
+    match &payload {
+        Payload::Refund { amount, .. } => return channel.refund(&signed, *amount).await.map(Outcome::Refunded),
+        Payload::Deposit { deposit, .. } => deposited = channel.deposit(deposit, &signed).await?,
+        Payload::Voucher { .. } => channel.open().await?,
+    }
+    let charge = Charge {
+        request_id: request_id(name, &[channel.id.as_slice(), &signed.voucher.maxClaimableAmount.to_be_bytes()]),
+        request_digest: call.digest,
+        receiver: call.receiver,
+        token: app.shop.token(),
+        amount: call.price,
+        at_s: now_s(),
+    };
+    channel.check(&signed, &charge).await?;
+    let answer = work.await?;
+    let charged = tokio::task::block_in_place(|| app.meter.accept(&signed, &charge));
+    let charged = charged.map_err(|error| channel.refusal(&signed, error))?;
+    let (transaction, amount) = deposited.map_or_else(Default::default, |(transaction, amount): (B256, Amount)| {
+        (transaction.to_string(), amount.to_string())
+    });
+    let extra = batch::SettleExtra {
+        channel_state: channel.state(charged.charged_total),
+        charged_amount: Some(charged.amount),
+    };
+    Ok(Outcome::Served(answer, channel.settled(transaction, amount, &extra)))
+}
+
+impl<'a> Channel<'a> {
+    /// Waits for the channel's turn, if it is one that was asked for.
+    async fn take(app: &'a App, call: &'a Call<'a>, payload: &Payload) -> Result<Self, Refusal> {
+        let config = ChannelConfig::from(payload.config());
+        app.shop.check_channel(call, &config).map_err(|(word, detail)| app.shop.unpaid(call, word, detail))?;
+        let id = app.client.channels().channel_id(&config);
+        if id != payload.voucher().channel_id {
+            let found = payload.voucher().channel_id;
+            let detail = format!("expected a voucher on {id}, the channel of this configuration, found one on {found}");
+            return Err(app.shop.unpaid(call, reason::CHANNEL_ID, detail));
+        }
+        let seat = app.seats.of(id).lock_owned();
+        let Ok(view) = tokio::time::timeout(app.shop.timeout(), seat).await else {
+            let detail = "another request of this channel is still being served; send one at a time, or open another";
+            return Err(app.shop.unpaid(call, reason::BUSY, detail));
+        };
+        Ok(Self { app, call, config, id, view })
+    }
+
+    fn signed(&self, voucher: &WireVoucher) -> Result<SignedVoucher, Refusal> {
+        let signed = SignedVoucher::new(voucher.voucher(), &voucher.signature);
+        signed.map_err(|error| self.unpaid(reason::SIGNATURE, error))
+    }
+
+    fn unpaid(&self, word: &str, detail: impl ToString) -> Refusal {
+        self.app.shop.unpaid(self.call, word, detail)
+    }
+
+    /// Makes the channel known to the meter as the ledger has confirmed it, unless it is already.
+    async fn open(&mut self) -> Result<(), Refusal> {
+        let reconciled = |state: residual_client::MeteredChannel| state.escrow.is_some();
+        if self.view.is_some() && self.app.meter.channel(self.id).is_some_and(reconciled) {
+            return Ok(());
+        }
+        self.refresh().await
+    }
+
+    /// Reads the channel again.
+    async fn refresh(&mut self) -> Result<(), Refusal> {
+        let view = self.app.client.confirmed_channel(self.id).await?;
+        if view.escrow.balance == Amount::ZERO {
+            let detail = "expected a channel with a deposit that the ledger has confirmed, found none; deposit first";
+            return Err(self.unpaid(reason::CHANNEL_NOT_FOUND, detail));
+        }
+        self.app
+            .meter
+            .open_channel(&self.config, view.escrow)
+            .map_err(|error| Problem::unavailable(error, std::time::Duration::from_secs(60)))?;
+        *self.view = Some(view);
+        Ok(())
+    }
+
+    /// Whether the voucher pays for the charge. One that the known escrow does not cover makes the ledger be asked once.
+    async fn check(&mut self, signed: &SignedVoucher, charge: &Charge) -> Result<(), Refusal> {
+        let mut checked = self.app.meter.check(signed, charge);
+        if matches!(checked, Err(ChargeError::BeyondEscrow { .. } | ChargeError::NotReconciled { .. })) {
+            self.refresh().await?;
+            checked = self.app.meter.check(signed, charge);
+        }
+        checked.map_err(|error| self.refusal(signed, error))?;
+        let state = self.app.meter.channel(self.id).expect("it was checked a moment ago");
+        let (charged, found) = (state.charged, signed.max_claimable());
+        let repeated = state.highest.is_some_and(|highest| found <= highest.max_claimable());
+        if repeated || charged.checked_add(charge.amount) == Some(found) {
+            return Ok(());
+        }
+        let price = charge.amount;
+        let detail = format!("expected a voucher of exactly {charged} charged so far and the price {price}, found {found}");
+        Err(self.corrected(signed, detail))
+    }
+
+    /// The refusal that tells where the channel stands; only to whoever signs its vouchers.
+    fn corrected(&self, signed: &SignedVoucher, detail: impl ToString) -> Refusal {
+        if let Err(error) = self.app.client.channels().verify(signed, self.config.payerAuthorizer) {
+            return self.unpaid(reason::SIGNATURE, error);
+        }
+        let Some(state) = self.app.meter.channel(self.id) else {
+            return self.unpaid(reason::UNAVAILABLE, detail);
+        };
+        let voucher = state.highest.map(|highest| VoucherState {
+            signed_max_claimable: highest.max_claimable(),
+            signature: Bytes::copy_from_slice(&highest.signature).into(),
+        });
+        self.app.shop.corrected(self.call, detail, self.state(state.charged), voucher)
+    }
+
+    fn state(&self, charged: Amount) -> ChannelState {
+        let view = self.view.unwrap_or_default();
+        ChannelState {
+            channel_id: self.id,
+            balance: view.escrow.balance,
+            total_claimed: view.escrow.total_claimed,
+            withdraw_requested_at: view.withdraw_requested_at_s.unwrap_or_default(),
+            refund_nonce: view.refund_nonce,
+            charged_cumulative_amount: Some(charged),
+        }
+    }
+
+    fn settled(&self, transaction: String, amount: String, extra: &batch::SettleExtra) -> SettleResponse {
+        SettleResponse {
+            success: true,
+            error_reason: None,
+            error_message: None,
+            payer: Some(self.config.payer),
+            transaction,
+            network: self.app.shop.network(),
+            amount: Some(amount),
+            extra: batch::fields(extra),
+        }
+    }
+
+    /// What a refused charge means to the payer.
+    fn refusal(&self, signed: &SignedVoucher, error: ChargeError) -> Refusal {
+        use std::time::Duration;
+        match error {
+            ChargeError::NotGrowing { .. } | ChargeError::Uncovered { .. } => self.corrected(signed, error),
+            ChargeError::Signature(_) => self.unpaid(reason::SIGNATURE, error),
+            ChargeError::BeyondEscrow { .. } => self.unpaid(reason::BEYOND_BALANCE, error),
+            ChargeError::Receiver { .. } => self.unpaid(reason::RECEIVER, error),
+            ChargeError::Token { .. } => self.unpaid(reason::TOKEN, error),
+            ChargeError::RequestReused { .. } => Problem::conflict(error).into(),
+            ChargeError::UnknownChannel(_) | ChargeError::NotReconciled { .. } => {
+                self.unpaid(reason::UNAVAILABLE, error)
+            }
+            ChargeError::UnclaimedCap { .. } => Problem::unavailable(error, Duration::from_secs(10)).into(),
+            ChargeError::Commit(error) => {
+                tracing::error!(%error, "a charge could not be recorded; restart the gateway once that is repaired");
+                Problem::unavailable("charges cannot be recorded here at present", Duration::from_secs(60)).into()
+            }
+        }
+    }
+
+    /// Carries a signed deposit to the ledger and waits until that has confirmed it. The transaction and the amount; none
+    /// when the same deposit is there already, as after an answer that was lost.
+    async fn deposit(
+        &mut self,
+        deposit: &Deposit,
+        signed: &SignedVoucher,
+    ) -> Result<Option<(B256, Amount)>, Refusal> {
+        let Some(consent) = &deposit.authorization.erc3009_authorization else {
+            let detail = "expected a deposit that is authorized by EIP-3009, found another way; sign one of those";
+            return Err(self.unpaid(reason::AUTHORIZATION_REQUIRED, detail));
+        };
+        let least = self.app.shop.min_deposit(self.call);
+        if deposit.amount < least {
+            let found = deposit.amount;
+            let detail = format!(
+                "expected a deposit of at least {least} units, found {found}; deposit that much, or use gas of your own"
+            );
+            return Err(self.unpaid(reason::DEPOSIT_TOO_SMALL, detail));
+        }
+        let needed = self.app.shop.validity(now_s());
+        if consent.valid_before <= needed.end {
+            let detail = format!("expected a deposit good beyond {}, found {}", needed.end, consent.valid_before);
+            return Err(self.unpaid(reason::VALID_BEFORE, detail));
+        }
+        if consent.valid_after >= needed.start {
+            let detail = format!("expected a deposit good before {}, found {}", needed.start, consent.valid_after);
+            return Err(self.unpaid(reason::VALID_AFTER, detail));
+        }
+        // Nobody else's signature makes the gateway pay gas.
+        let channels = self.app.client.channels();
+        channels
+            .verify(signed, self.config.payerAuthorizer)
+            .map_err(|error: SignatureError| self.unpaid(reason::SIGNATURE, error))?;
+        let order = SignedDeposit {
+            config: self.config.clone(),
+            amount: deposit.amount,
+            valid_after_s: consent.valid_after,
+            valid_before_s: consent.valid_before,
+            salt: consent.salt,
+            signature: consent.signature.clone(),
+        };
+        let outcome = self.app.client.sponsor_deposit(&self.app.account, &order).await;
+        let transaction = match outcome {
+            Ok(deposited) => {
+                self.wait_final(deposited.block).await?;
+                Some((deposited.transaction, deposit.amount))
+            }
+            Err(error) => {
+                let detail = refused(error)?;
+                // Perhaps it was carried out before, and the answer was lost.
+                let view = self.app.client.confirmed_channel(self.id).await?;
+                if view.escrow.covers() < signed.max_claimable() {
+                    return Err(self.unpaid(reason::DEPOSIT_REFUSED, detail));
+                }
+                None
+            }
+        };
+        self.refresh().await?;
+        Ok(transaction)
+    }
+
+    async fn wait_final(&self, block: u64) -> Result<(), Refusal> {
+        match tokio::time::timeout(self.app.shop.timeout(), self.app.client.wait_final(block)).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => {
+                let detail = "the ledger has the transaction and has not confirmed it yet; send the request again";
+                Err(Problem::unavailable(detail, std::time::Duration::from_secs(10)).into())
+            }
+        }
+    }
+
+    /// Claims what was charged and gives the payer back the rest, or `amount` of it.
+    async fn refund(&mut self, signed: &SignedVoucher, amount: Option<Amount>) -> Result<SettleResponse, Refusal> {
+        self.refresh().await?;
+        let metered = self.app.meter.channel(self.id).expect("it was opened a moment ago");
+        if signed.max_claimable() != metered.charged {
+            let (charged, found) = (metered.charged, signed.max_claimable());
+            let detail = format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
+            return Err(self.corrected(signed, detail));
+        }
+        let channels = self.app.client.channels();
+        channels
+            .verify(signed, self.config.payerAuthorizer)
+            .map_err(|error| self.unpaid(reason::SIGNATURE, error))?;
+        let balance = self.view.unwrap_or_default().escrow.balance;
+        let left = Amount(balance.0.saturating_sub(metered.charged.0));
+        if left == Amount::ZERO {
+            let detail = format!("nothing is left to give back: {} of {balance} units were charged", metered.charged);
+            return Err(self.unpaid(reason::REFUND_NOTHING, detail));
+        }
+        let wanted = amount.unwrap_or(left);
+        if wanted == Amount::ZERO || wanted > left {
+            let detail = format!("expected an amount of 1 to {left} units to give back, found {wanted}");
+            return Err(self.unpaid(reason::REFUND_AMOUNT, detail));
+        }
+        let row = self.app.meter.claim_row(self.id).map_err(|error| self.refusal(signed, error.into()))?;
+        let done = self.app.client.refund_channel(&self.app.account, &self.config, row.as_ref(), wanted).await;
+        let (done, refunded) = match done {
+            Ok(done) => done,
+            Err(error) => return Err(self.refund_failed(error)?),
+        };
+        if let Some(row) = row {
+            // The channel is open here, since it was opened a moment ago.
+            let _ = self.app.meter.claimed(self.id, row.total_claimed);
+        }
+        self.wait_final(done.block).await?;
+        let view = self.app.client.confirmed_channel(self.id).await?;
+        let _ = self.app.meter.reconcile(self.id, view.escrow);
+        *self.view = Some(view);
+        let extra = batch::SettleExtra { channel_state: self.state(metered.charged), charged_amount: None };
+        Ok(self.settled(done.transaction.to_string(), refunded.to_string(), &extra))
+    }
+
+    fn refund_failed(&self, error: LedgerError) -> Result<Refusal, Refusal> {
+        Ok(self.unpaid(reason::REFUND_FAILED, refused(error)?))
+    }
+}

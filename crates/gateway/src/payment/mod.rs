@@ -1,0 +1,78 @@
+//! Paid calls: what is asked for, what is taken, and that nothing is answered before it is paid durably (MET-1).
+//!
+//! The order is always the same. The payment is checked; the work is done; the charge is made durable, or the transfer
+//! carried to the ledger; then the answer goes. Work that fails costs nothing.
+
+mod batch;
+mod exact;
+mod refusal;
+mod seats;
+mod shop;
+
+use axum::http::HeaderValue;
+use residual_primitives::{Amount, B256};
+use residual_x402::{PAYMENT_SIGNATURE, PaymentPayload, SettleResponse, VERSION, batch as wire, decode, extensions};
+
+use crate::{App, problem::Problem};
+
+pub(crate) use refusal::Refusal;
+pub(crate) use seats::Seats;
+pub(crate) use shop::{Call, Shop};
+pub use shop::PaymentRules;
+
+/// What came of a paid call.
+pub(crate) enum Outcome<T> {
+    /// It was served, and paid.
+    Served(T, SettleResponse),
+    /// Nothing was to be served: the payer got back what was left in the channel.
+    Refunded(SettleResponse),
+}
+
+/// Serves `work` when it is paid by `header`. `work` is not begun before the payment is known to be good.
+pub(crate) async fn paid<T: Send>(
+    app: &App,
+    call: &Call<'_>,
+    header: Option<&HeaderValue>,
+    work: impl Future<Output = Result<T, Problem>> + Send,
+) -> Result<Outcome<T>, Refusal> {
+    let Some(header) = header else {
+        return Err(app.shop.unpaid(call, "Payment required", "this call is paid; see the PAYMENT-REQUIRED header"));
+    };
+    let payment: PaymentPayload =
+        decode(header.as_bytes(), "an x402 payment").map_err(|error| header_refused(&error))?;
+    if payment.x402_version != VERSION {
+        let found = payment.x402_version;
+        return Err(Problem::invalid(format!("expected x402 version {VERSION}, found {found}")).into());
+    }
+    let Some(way) = app.shop.accepts(call).into_iter().find(|way| way.is_accepted_by(&payment.accepted)) else {
+        let detail = "expected one of the ways to pay that are listed, found another or one with other terms; ask again \
+                      without a payment and sign what is asked for then";
+        return Err(app.shop.unpaid(call, "No matching payment requirements", detail));
+    };
+    let name = extensions::payment_id(payment.extensions.as_ref())
+        .map_err(Problem::invalid)?
+        .map(|id| residual_client::digest(id.as_bytes()));
+    if way.scheme == wire::SCHEME {
+        batch::serve(app, call, &payment, name, work).await
+    } else {
+        exact::serve(app, call, &payment, name, work).await.map(|(answer, paid)| Outcome::Served(answer, paid))
+    }
+}
+
+fn header_refused(error: &residual_x402::HeaderError) -> Problem {
+    Problem::invalid(format!("{PAYMENT_SIGNATURE}: {error}"))
+}
+
+/// The id under which a charge is remembered: the payer's name for it, else what the payment itself says.
+fn request_id(name: Option<B256>, payment: &[&[u8]]) -> B256 {
+    let parts: Vec<&[u8]> = match &name {
+        Some(name) => vec![b"name", name.as_slice()],
+        None => [&[b"payment".as_slice()], payment].concat(),
+    };
+    residual_client::digest_of_parts(&parts)
+}
+
+/// The price of some units; none when it is beyond all money.
+pub(crate) fn price_of(unit: Amount, units: u32) -> Option<Amount> {
+    unit.0.checked_mul(units.into()).map(Amount)
+}
