@@ -45,9 +45,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match Bytes::from_request(request, state).await {
             Ok(body) => Ok(Self(body)),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Problem::too_large("expected a body within the limit of this gateway, found a larger one"))
-            }
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::too_large(
+                "expected a body within the limit of this gateway, found a larger one",
+            )),
             Err(rejection) => Err(Problem::invalid(rejection.body_text())),
         }
     }

@@ -105,7 +105,9 @@ impl App {
     /// The model that is served under this id.
     fn service(&self, asset: AssetId) -> Result<&Service, Problem> {
         self.services.get(&asset).ok_or_else(|| {
-            Problem::not_found(format!("expected a model that this gateway serves, found {asset}; see /v1/gateway"))
+            Problem::not_found(format!(
+                "expected a model that this gateway serves, found {asset}; see /v1/gateway"
+            ))
         })
     }
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use residual_client::{Client, Person, ServeError, Till};
-use residual_inference::{CardError, Limits, LoadError, ModelCard, Served};
+use residual_inference::{CardError, InputCard, Limits, LoadError, ModelCard, Served};
 use residual_primitives::{Address, Amount, AssetId, LicenceId, RevenueKind, TermsId};
 use residual_x402::extensions;
 use serde_json::{Value, json};
@@ -30,7 +30,9 @@ pub enum ServiceError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// Its version has no weights, or several.
-    #[error("expected one file *.onnx in the newest version of {asset}, found {found}: publish the model alone")]
+    #[error(
+        "expected one file *.onnx in the newest version of {asset}, found {found}: publish the model alone"
+    )]
     Weights {
         /// The asset.
         asset: AssetId,
@@ -93,19 +95,29 @@ pub(crate) struct Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("asset", &self.asset).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("asset", &self.asset)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Service {
     /// Opens a model's newest version, loads it and learns its price.
-    pub(crate) async fn open(client: &Client, operator: &Person, serving: &Serving) -> Result<Self, ServiceError> {
+    pub(crate) async fn open(
+        client: &Client,
+        operator: &Person,
+        serving: &Serving,
+    ) -> Result<Self, ServiceError> {
         let asset = serving.asset;
         let price = client.call_price(asset).await?;
         let (version, content) = client.open_for_serving(operator, asset, serving.licence).await?;
         let limits = Limits::default();
-        let weights: Vec<_> = content.files().iter().filter(|file| file.path.ends_with(".onnx")).collect();
-        let [weights] = weights[..] else { return Err(ServiceError::Weights { asset, found: weights.len() }) };
+        let weights: Vec<_> =
+            content.files().iter().filter(|file| file.path.as_str().ends_with(".onnx")).collect();
+        let [weights] = weights[..] else {
+            return Err(ServiceError::Weights { asset, found: weights.len() });
+        };
         let read = |path: &str, bytes: u64, max: u64| {
             if bytes > max {
                 return Err(ServiceError::TooLarge { path: path.to_owned(), max, found: bytes });
@@ -113,16 +125,19 @@ impl Service {
             let read = tokio::task::block_in_place(|| content.read(path, 0..bytes));
             read.map_err(|source| ServiceError::Read { path: path.to_owned(), source: source.into() })
         };
-        let onnx = read(&weights.path, weights.bytes, limits.max_model_bytes as u64)?;
-        let card = match content.files().iter().find(|file| file.path == CARD) {
+        let onnx = read(weights.path.as_str(), weights.bytes, limits.max_model_bytes as u64)?;
+        let card = match content.files().iter().find(|file| file.path.as_str() == CARD) {
             None => None,
             Some(file) => {
                 let text = read(CARD, file.bytes, residual_inference::MAX_CARD_BYTES as u64)?;
-                Some(ModelCard::from_toml(&text).map_err(|source| ServiceError::Card { asset, source })?)
+                // Bytes that are no text are no card: what stands for them is refused as such.
+                let card = ModelCard::from_toml(&String::from_utf8_lossy(&text));
+                Some(card.map_err(|source| ServiceError::Card { asset, source })?)
             }
         };
         let load = || Served::load(&onnx, card.as_ref(), &limits);
-        let model = tokio::task::block_in_place(load).map_err(|source| ServiceError::Load { asset, source })?;
+        let model =
+            tokio::task::block_in_place(load).map_err(|source| ServiceError::Load { asset, source })?;
         let till = Till::own(asset, RevenueKind::Inference);
         let page = client.asset_page(asset).await.map_err(ServeError::from)?;
         let name = page.about.get("name").cloned().unwrap_or_else(|| asset.to_string());
@@ -143,15 +158,22 @@ impl Service {
 
 /// What crawlers are told: one example of what is taken and given, and the schema of the former.
 fn discovery(model: &Served) -> Value {
-    let takes_images = model.takes_images();
+    let takes_images = matches!(model.card().input, InputCard::Image(_));
     let (input, schema) = if takes_images {
         let base64 = json!({ "type": "string", "contentEncoding": "base64", "description": "PNG or JPEG" });
-        (json!({ "image": "iVBORw0KGgo=" }), json!({ "properties": { "image": base64 }, "required": ["image"] }))
+        (
+            json!({ "image": "iVBORw0KGgo=" }),
+            json!({ "properties": { "image": base64 }, "required": ["image"] }),
+        )
     } else {
         let numbers = json!({ "type": "array", "description": "numbers, nested by shape" });
         (json!({ "tensor": [[0.0]] }), json!({ "properties": { "tensor": numbers }, "required": ["tensor"] }))
     };
-    extensions::bazaar(&input, &schema, &json!({ "answers": [{ "classes": [{ "label": "a", "score": 0.9 }] }] }))
+    extensions::bazaar(
+        &input,
+        &schema,
+        &json!({ "answers": [{ "classes": [{ "label": "a", "score": 0.9 }] }] }),
+    )
 }
 
 /// The processor's queue: so many jobs at once, so many waiting, and no more.

@@ -114,8 +114,7 @@ impl Settlement {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // An error is a sender that is gone: cut off.
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = told(&mut stop) => break,
                 found = Self::next(&mut watch) => self.noticed(&found).await,
                 _ = look.tick() => self.settle(false).await,
             }
@@ -274,6 +273,11 @@ impl Settlement {
         }
         Ok(())
     }
+}
+
+/// Returns when it is said, or whoever could say it is gone.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 impl App {

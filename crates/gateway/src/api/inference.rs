@@ -1,6 +1,6 @@
 //! Paid calls of served models.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
@@ -9,10 +9,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use residual_inference::{Answers, Fault, Input, MediaType, RequestError};
 use residual_primitives::{Amount, AssetId};
 use residual_x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, SettleResponse, encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 };
 
 const NPY: &str = "application/x-npy";
+
+/// How every PNG begins.
+const PNG: [u8; 4] = [0x89, b'P', b'N', b'G'];
 
 /// What a call gave.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,7 +78,9 @@ pub(crate) async fn price(
 ) -> Result<Response, Refusal> {
     let service = app.service(asset)?;
     let call = call(&app, service, 1, &uri, &headers, &[])?;
-    let work = async { Err::<Response, _>(Problem::method_not_allowed("POST an input to be served; nothing was charged")) };
+    let work = async {
+        Err::<Response, _>(Problem::method_not_allowed("POST an input to be served; nothing was charged"))
+    };
     let outcome = payment::paid(&app, &call, headers.get(PAYMENT_SIGNATURE), work).await?;
     Ok(answer(outcome, |response| response))
 }
@@ -89,7 +96,7 @@ pub(crate) async fn price(
     ),
     request_body(
         description = "An image (PNG, JPEG), a tensor (npy), or JSON with `image` (base64) or `tensor` (nested numbers).",
-        content(("application/json"), ("image/png"), ("image/jpeg"), ("application/x-npy")),
+        content((CallBody = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "application/x-npy")),
     ),
     responses(
         (status = 200, body = Predicted, headers(("payment-response" = String, description = "What was paid."))),
@@ -112,10 +119,10 @@ pub(crate) async fn predict(
     Body(body): Body,
 ) -> Result<Response, Refusal> {
     let service = app.service(asset)?;
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = MediaType::of(media.unwrap_or_default()).map_err(|error| refused(&error))?;
-    let input = service.model.read(media, &body).map_err(|error| refused(&error))?;
-    let units = service.model.units(&input);
+    let input = read(service, headers.get(header::CONTENT_TYPE), &body)?;
+    let units = u32::try_from(service.model.units(&input));
+    let units =
+        units.map_err(|_| Problem::unprocessable("expected fewer than 2^32 images or rows in a call"))?;
     let call = call(&app, service, units, &uri, &headers, &body)?;
     let outcome =
         payment::paid(&app, &call, headers.get(PAYMENT_SIGNATURE), run(&app, service, input)).await?;
@@ -123,9 +130,58 @@ pub(crate) async fn predict(
     Ok(answer(outcome, |answers| written(service, answers, npy)))
 }
 
+/// A call as JSON: one of the two.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only its description is of use")]
+struct CallBody {
+    /// An image, PNG or JPEG, as base64.
+    image: Option<String>,
+    /// Nested lists of numbers, or `{"shape": [...], "data": [...]}`.
+    #[schema(value_type = Option<Object>)]
+    tensor: Option<()>,
+}
+
+/// What was sent as JSON.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Sent<'a> {
+    /// An image, PNG or JPEG, as base64.
+    #[serde(borrow)]
+    Image(Cow<'a, str>),
+    /// Nested lists of numbers, or `{"shape": [...], "data": [...]}`.
+    #[serde(borrow)]
+    Tensor(&'a RawValue),
+}
+
+fn read(service: &Service, media: Option<&HeaderValue>, body: &[u8]) -> Result<Input, Problem> {
+    let mime = media.and_then(|media| media.to_str().ok()).unwrap_or_default();
+    let Some(media) = MediaType::from_mime(mime) else {
+        let expected = "image/png, image/jpeg, application/json or application/x-npy";
+        return Err(Problem::unsupported_media_type(format!(
+            "expected Content-Type {expected}, found {mime:?}"
+        )));
+    };
+    let read = |body: &[u8], media| service.model.read(body, media).map_err(|error| refused(&error));
+    if media != MediaType::Json {
+        return read(body, media);
+    }
+    let expected = "expected {\"image\": base64 of a PNG or JPEG} or {\"tensor\": nested numbers}, found";
+    match serde_json::from_slice(body)
+        .map_err(|error| Problem::invalid(format!("{expected} something else: {error}")))?
+    {
+        Sent::Tensor(numbers) => read(numbers.get().as_bytes(), MediaType::Json),
+        Sent::Image(text) => {
+            let image = STANDARD.decode(text.as_bytes());
+            let image = image.map_err(|error| Problem::invalid(format!("{expected} no base64: {error}")))?;
+            let media = if image.starts_with(&PNG) { MediaType::Png } else { MediaType::Jpeg };
+            read(&image, media)
+        }
+    }
+}
+
 async fn run(app: &App, service: &Service, input: Input) -> Result<Answers, Problem> {
     let model = Arc::clone(&service.model);
-    let answers = app.queue.work(move || model.run(&input)).await?;
+    let answers = app.queue.work(move || model.answer(&input)).await?;
     answers.map_err(|error| refused(&error))
 }
 
@@ -139,7 +195,8 @@ fn call<'a>(
     body: &[u8],
 ) -> Result<Call<'a>, Problem> {
     let price = payment::price_of(service.unit_price, units);
-    let price: Amount = price.ok_or_else(|| Problem::unprocessable("expected a call below 2^128 units in price"))?;
+    let price: Amount =
+        price.ok_or_else(|| Problem::unprocessable("expected a call below 2^128 units in price"))?;
     let text = |name| headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let parts: [&[u8]; 5] = [
         &service.asset.to_be_bytes(),

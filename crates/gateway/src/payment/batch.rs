@@ -1,9 +1,8 @@
 //! The scheme `batch-settlement`: vouchers on prepaid channels, deposits into them, and what is left given back.
 
 use axum::body::Bytes;
-use residual_client::{
-    ChannelView, Charge, ChargeError, LedgerError, SignatureError, SignedDeposit, SignedVoucher, now_s,
-};
+use residual_client::{ChannelView, LedgerError, SignedDeposit, now_s};
+use residual_meter::{ChannelState as Metered, Charge, ChargeError, SignedVoucher};
 use residual_primitives::{Amount, B256, signed::ChannelConfig};
 use residual_x402::{
     PaymentPayload, SettleResponse,
@@ -36,12 +35,17 @@ pub(super) async fn serve<T>(
     let signed = channel.signed(payload.voucher())?;
     let mut deposited = None;
     match &payload {
-        Payload::Refund { amount, .. } => return channel.refund(&signed, *amount).await.map(Outcome::Refunded),
+        Payload::Refund { amount, .. } => {
+            return channel.refund(&signed, *amount).await.map(Outcome::Refunded);
+        }
         Payload::Deposit { deposit, .. } => deposited = channel.deposit(deposit, &signed).await?,
         Payload::Voucher { .. } => channel.open().await?,
     }
     let charge = Charge {
-        request_id: request_id(name, &[channel.id.as_slice(), &signed.voucher.maxClaimableAmount.to_be_bytes()]),
+        request_id: request_id(
+            name,
+            &[channel.id.as_slice(), &signed.voucher.maxClaimableAmount.to_be_bytes()],
+        ),
         request_digest: call.digest,
         receiver: call.receiver,
         token: app.shop.token(),
@@ -52,9 +56,10 @@ pub(super) async fn serve<T>(
     let answer = work.await?;
     let charged = tokio::task::block_in_place(|| app.meter.accept(&signed, &charge));
     let charged = charged.map_err(|error| channel.refusal(&signed, error))?;
-    let (transaction, amount) = deposited.map_or_else(Default::default, |(transaction, amount): (B256, Amount)| {
-        (transaction.to_string(), amount.to_string())
-    });
+    let (transaction, amount) = deposited
+        .map_or_else(Default::default, |(transaction, amount): (B256, Amount)| {
+            (transaction.to_string(), amount.to_string())
+        });
     let extra = batch::SettleExtra {
         channel_state: channel.state(charged.charged_total),
         charged_amount: Some(charged.amount),
@@ -66,16 +71,21 @@ impl<'a> Channel<'a> {
     /// Waits for the channel's turn, if it is one that was asked for.
     async fn take(app: &'a App, call: &'a Call<'a>, payload: &Payload) -> Result<Self, Refusal> {
         let config = ChannelConfig::from(payload.config());
-        app.shop.check_channel(call, &config).map_err(|(word, detail)| app.shop.unpaid(call, word, detail))?;
+        app.shop
+            .check_channel(call, &config)
+            .map_err(|(word, detail)| app.shop.unpaid(call, word, detail))?;
         let id = app.client.channels().channel_id(&config);
         if id != payload.voucher().channel_id {
             let found = payload.voucher().channel_id;
-            let detail = format!("expected a voucher on {id}, the channel of this configuration, found one on {found}");
+            let detail = format!(
+                "expected a voucher on {id}, the channel of this configuration, found one on {found}"
+            );
             return Err(app.shop.unpaid(call, reason::CHANNEL_ID, detail));
         }
         let seat = app.seats.of(id).lock_owned();
         let Ok(view) = tokio::time::timeout(app.shop.timeout(), seat).await else {
-            let detail = "another request of this channel is still being served; send one at a time, or open another";
+            let detail =
+                "another request of this channel is still being served; send one at a time, or open another";
             return Err(app.shop.unpaid(call, reason::BUSY, detail));
         };
         Ok(Self { app, call, config, id, view })
@@ -92,7 +102,7 @@ impl<'a> Channel<'a> {
 
     /// Makes the channel known to the meter as the ledger has confirmed it, unless it is already.
     async fn open(&mut self) -> Result<(), Refusal> {
-        let reconciled = |state: residual_client::MeteredChannel| state.escrow.is_some();
+        let reconciled = |state: Metered| state.escrow.is_some();
         if self.view.is_some() && self.app.meter.channel(self.id).is_some_and(reconciled) {
             return Ok(());
         }
@@ -103,7 +113,8 @@ impl<'a> Channel<'a> {
     async fn refresh(&mut self) -> Result<(), Refusal> {
         let view = self.app.client.confirmed_channel(self.id).await?;
         if view.escrow.balance == Amount::ZERO {
-            let detail = "expected a channel with a deposit that the ledger has confirmed, found none; deposit first";
+            let detail =
+                "expected a channel with a deposit that the ledger has confirmed, found none; deposit first";
             return Err(self.unpaid(reason::CHANNEL_NOT_FOUND, detail));
         }
         self.app
@@ -129,7 +140,9 @@ impl<'a> Channel<'a> {
             return Ok(());
         }
         let price = charge.amount;
-        let detail = format!("expected a voucher of exactly {charged} charged so far and the price {price}, found {found}");
+        let detail = format!(
+            "expected a voucher of exactly {charged} charged so far and the price {price}, found {found}"
+        );
         Err(self.corrected(signed, detail))
     }
 
@@ -189,7 +202,8 @@ impl<'a> Channel<'a> {
             ChargeError::UnclaimedCap { .. } => Problem::unavailable(error, Duration::from_secs(10)).into(),
             ChargeError::Commit(error) => {
                 tracing::error!(%error, "a charge could not be recorded; restart the gateway once that is repaired");
-                Problem::unavailable("charges cannot be recorded here at present", Duration::from_secs(60)).into()
+                Problem::unavailable("charges cannot be recorded here at present", Duration::from_secs(60))
+                    .into()
             }
         }
     }
@@ -202,7 +216,8 @@ impl<'a> Channel<'a> {
         signed: &SignedVoucher,
     ) -> Result<Option<(B256, Amount)>, Refusal> {
         let Some(consent) = &deposit.authorization.erc3009_authorization else {
-            let detail = "expected a deposit that is authorized by EIP-3009, found another way; sign one of those";
+            let detail =
+                "expected a deposit that is authorized by EIP-3009, found another way; sign one of those";
             return Err(self.unpaid(reason::AUTHORIZATION_REQUIRED, detail));
         };
         let least = self.app.shop.min_deposit(self.call);
@@ -215,18 +230,20 @@ impl<'a> Channel<'a> {
         }
         let needed = self.app.shop.validity(now_s());
         if consent.valid_before <= needed.end {
-            let detail = format!("expected a deposit good beyond {}, found {}", needed.end, consent.valid_before);
+            let detail =
+                format!("expected a deposit good beyond {}, found {}", needed.end, consent.valid_before);
             return Err(self.unpaid(reason::VALID_BEFORE, detail));
         }
         if consent.valid_after >= needed.start {
-            let detail = format!("expected a deposit good before {}, found {}", needed.start, consent.valid_after);
+            let detail =
+                format!("expected a deposit good before {}, found {}", needed.start, consent.valid_after);
             return Err(self.unpaid(reason::VALID_AFTER, detail));
         }
         // Nobody else's signature makes the gateway pay gas.
         let channels = self.app.client.channels();
         channels
             .verify(signed, self.config.payerAuthorizer)
-            .map_err(|error: SignatureError| self.unpaid(reason::SIGNATURE, error))?;
+            .map_err(|error| self.unpaid(reason::SIGNATURE, error))?;
         let order = SignedDeposit {
             config: self.config.clone(),
             amount: deposit.amount,
@@ -259,19 +276,25 @@ impl<'a> Channel<'a> {
         match tokio::time::timeout(self.app.shop.timeout(), self.app.client.wait_final(block)).await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => {
-                let detail = "the ledger has the transaction and has not confirmed it yet; send the request again";
+                let detail =
+                    "the ledger has the transaction and has not confirmed it yet; send the request again";
                 Err(Problem::unavailable(detail, std::time::Duration::from_secs(10)).into())
             }
         }
     }
 
     /// Claims what was charged and gives the payer back the rest, or `amount` of it.
-    async fn refund(&mut self, signed: &SignedVoucher, amount: Option<Amount>) -> Result<SettleResponse, Refusal> {
+    async fn refund(
+        &mut self,
+        signed: &SignedVoucher,
+        amount: Option<Amount>,
+    ) -> Result<SettleResponse, Refusal> {
         self.refresh().await?;
         let metered = self.app.meter.channel(self.id).expect("it was opened a moment ago");
         if signed.max_claimable() != metered.charged {
             let (charged, found) = (metered.charged, signed.max_claimable());
-            let detail = format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
+            let detail =
+                format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
             return Err(self.corrected(signed, detail));
         }
         let channels = self.app.client.channels();
@@ -281,7 +304,8 @@ impl<'a> Channel<'a> {
         let balance = self.view.unwrap_or_default().escrow.balance;
         let left = Amount(balance.0.saturating_sub(metered.charged.0));
         if left == Amount::ZERO {
-            let detail = format!("nothing is left to give back: {} of {balance} units were charged", metered.charged);
+            let detail =
+                format!("nothing is left to give back: {} of {balance} units were charged", metered.charged);
             return Err(self.unpaid(reason::REFUND_NOTHING, detail));
         }
         let wanted = amount.unwrap_or(left);
@@ -290,7 +314,8 @@ impl<'a> Channel<'a> {
             return Err(self.unpaid(reason::REFUND_AMOUNT, detail));
         }
         let row = self.app.meter.claim_row(self.id).map_err(|error| self.refusal(signed, error.into()))?;
-        let done = self.app.client.refund_channel(&self.app.account, &self.config, row.as_ref(), wanted).await;
+        let done =
+            self.app.client.refund_channel(&self.app.account, &self.config, row.as_ref(), wanted).await;
         let (done, refunded) = match done {
             Ok(done) => done,
             Err(error) => return Err(self.refund_failed(error)?),

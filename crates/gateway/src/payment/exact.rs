@@ -1,6 +1,7 @@
 //! The scheme `exact`: one signed transfer into the asset's till for one call, carried to the ledger before the answer.
 
-use residual_client::{ExactUse, SignedTransfer, now_s};
+use residual_client::{SignedTransfer, now_s};
+use residual_meter::ExactUse;
 use residual_primitives::B256;
 use residual_x402::{
     PaymentPayload, SettleResponse,
@@ -27,7 +28,10 @@ pub(super) async fn serve<T>(
     let Authorization { from, to, value, valid_after, valid_before, nonce } = payload.authorization;
     if to != call.receiver {
         let expected = call.receiver;
-        return Err(unpaid(reason::RECIPIENT, format!("expected a transfer to {expected}, found one to {to}")));
+        return Err(unpaid(
+            reason::RECIPIENT,
+            format!("expected a transfer to {expected}, found one to {to}"),
+        ));
     }
     if value != call.price {
         let expected = call.price;

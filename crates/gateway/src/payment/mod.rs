@@ -11,14 +11,16 @@ mod shop;
 
 use axum::http::HeaderValue;
 use residual_primitives::{Amount, B256};
-use residual_x402::{PAYMENT_SIGNATURE, PaymentPayload, SettleResponse, VERSION, batch as wire, decode, extensions};
+use residual_x402::{
+    PAYMENT_SIGNATURE, PaymentPayload, SettleResponse, VERSION, batch as wire, decode, extensions,
+};
 
 use crate::{App, problem::Problem};
 
 pub(crate) use refusal::Refusal;
 pub(crate) use seats::Seats;
-pub(crate) use shop::{Call, Shop};
 pub use shop::PaymentRules;
+pub(crate) use shop::{Call, Shop};
 
 /// What came of a paid call.
 pub(crate) enum Outcome<T> {
@@ -36,7 +38,11 @@ pub(crate) async fn paid<T: Send>(
     work: impl Future<Output = Result<T, Problem>> + Send,
 ) -> Result<Outcome<T>, Refusal> {
     let Some(header) = header else {
-        return Err(app.shop.unpaid(call, "Payment required", "this call is paid; see the PAYMENT-REQUIRED header"));
+        return Err(app.shop.unpaid(
+            call,
+            "Payment required",
+            "this call is paid; see the PAYMENT-REQUIRED header",
+        ));
     };
     let payment: PaymentPayload =
         decode(header.as_bytes(), "an x402 payment").map_err(|error| header_refused(&error))?;
@@ -44,7 +50,8 @@ pub(crate) async fn paid<T: Send>(
         let found = payment.x402_version;
         return Err(Problem::invalid(format!("expected x402 version {VERSION}, found {found}")).into());
     }
-    let Some(way) = app.shop.accepts(call).into_iter().find(|way| way.is_accepted_by(&payment.accepted)) else {
+    let Some(way) = app.shop.accepts(call).into_iter().find(|way| way.is_accepted_by(&payment.accepted))
+    else {
         let detail = "expected one of the ways to pay that are listed, found another or one with other terms; ask again \
                       without a payment and sign what is asked for then";
         return Err(app.shop.unpaid(call, "No matching payment requirements", detail));
@@ -55,7 +62,9 @@ pub(crate) async fn paid<T: Send>(
     if way.scheme == wire::SCHEME {
         batch::serve(app, call, &payment, name, work).await
     } else {
-        exact::serve(app, call, &payment, name, work).await.map(|(answer, paid)| Outcome::Served(answer, paid))
+        exact::serve(app, call, &payment, name, work)
+            .await
+            .map(|(answer, paid)| Outcome::Served(answer, paid))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use residual_client::{Client, LedgerError, TokenDomain, TokenError, WITHDRAW_DELAYS_S};
+use residual_client::{Client, LedgerError, TokenDomain, TokenError};
+use residual_meter::WITHDRAW_DELAYS_S;
 use residual_primitives::{Address, Amount, AssetId, B256, signed::ChannelConfig};
 use residual_x402::{
     Network, PaymentRequired, PaymentRequirements, ResourceInfo, TransferMethod, VERSION,
@@ -65,10 +66,15 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// A shop that takes the marketplace's currency.
-    pub(crate) async fn open(client: &Client, gateway: Address, rules: PaymentRules) -> Result<Self, TokenError> {
+    pub(crate) async fn open(
+        client: &Client,
+        gateway: Address,
+        rules: PaymentRules,
+    ) -> Result<Self, TokenError> {
         let token = client.currency().token;
         let domain = TokenDomain::read(client.chain(), token).await?;
-        let text = |text: &Option<std::borrow::Cow<'static, str>>| text.as_deref().unwrap_or_default().to_owned();
+        let text =
+            |text: &Option<std::borrow::Cow<'static, str>>| text.as_deref().unwrap_or_default().to_owned();
         Ok(Self {
             network: Network(client.chain().id()),
             token,
@@ -185,7 +191,9 @@ impl Shop {
         config: &ChannelConfig,
     ) -> Result<(), (&'static str, String)> {
         let differs = |what: &str, expected: Address, found: Address| {
-            format!("expected a channel whose {what} is {expected}, found {found}; open the channel that is asked for")
+            format!(
+                "expected a channel whose {what} is {expected}, found {found}; open the channel that is asked for"
+            )
         };
         if config.receiver != call.receiver {
             return Err((reason::RECEIVER, differs("receiver", call.receiver, config.receiver)));
@@ -198,7 +206,8 @@ impl Shop {
             return Err((reason::TOKEN, differs("token", self.token, config.token)));
         }
         if !config.can_be_served() {
-            let detail = "expected a channel with a payerAuthorizer, found zero; open one whose vouchers a key signs";
+            let detail =
+                "expected a channel with a payerAuthorizer, found zero; open one whose vouchers a key signs";
             return Err((reason::AUTHORIZER, detail.to_owned()));
         }
         let (least, most) = (self.rules.withdraw_delay_s, *WITHDRAW_DELAYS_S.end());
