@@ -14,7 +14,7 @@ mod log;
 mod meter;
 mod purse;
 
-pub use channels::{Channels, SignatureError, SignedVoucher};
+pub use channels::{Channels, PayerKey, SignatureError, SignedVoucher};
 pub use durable::FileError;
 pub use escrow::Escrow;
 pub use log::LogError;

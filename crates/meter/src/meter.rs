@@ -15,7 +15,7 @@ use alloy_primitives::{Address, B256, U256};
 use residual_primitives::{Amount, signed::ChannelConfig};
 
 use crate::{
-    channels::{Channels, SignatureError, SignedVoucher},
+    channels::{Channels, PayerKey, SignatureError, SignedVoucher},
     durable::{self, FileError},
     escrow::Escrow,
     log::{ChargeRecord, Log, LogError, Record, RewriteError},
@@ -83,8 +83,8 @@ pub struct ChannelState {
     pub escrow: Option<Escrow>,
     /// Charged so far, cumulative, and at least what was claimed.
     pub charged: Amount,
-    /// The voucher that the next one must exceed.
-    pub highest: Option<SignedVoucher>,
+    /// By the highest voucher, which the next one must exceed; zero before the first.
+    pub promised: Amount,
     /// When it was last charged, in UNIX seconds.
     pub last_charged_at_s: Option<u64>,
 }
@@ -94,7 +94,7 @@ pub struct ChannelState {
 pub struct VoucherClaim {
     /// The channel.
     pub config: ChannelConfig,
-    /// Its highest voucher and the signature.
+    /// Its highest voucher and the signature, whose `v` is the right one.
     pub signed: SignedVoucher,
     /// What the channel's claimed total is to become: what was charged, within voucher and balance.
     pub total_claimed: Amount,
@@ -301,6 +301,8 @@ struct Remembered {
 struct Channel {
     config: ChannelConfig,
     escrow: Option<Escrow>,
+    /// Learnt from the first voucher since the meter was opened.
+    key: Option<PayerKey>,
     charged: Amount,
     /// Oldest first, at most [`REMEMBERED_CHARGES`]; the last has the highest voucher.
     recent: VecDeque<Remembered>,
@@ -308,7 +310,7 @@ struct Channel {
 
 impl Channel {
     fn new(config: ChannelConfig) -> Self {
-        Self { config, escrow: None, charged: Amount::ZERO, recent: VecDeque::new() }
+        Self { config, escrow: None, key: None, charged: Amount::ZERO, recent: VecDeque::new() }
     }
 
     fn highest(&self) -> Option<&SignedVoucher> {
@@ -341,7 +343,7 @@ impl Channel {
             config: self.config.clone(),
             escrow: self.escrow,
             charged: self.charged,
-            highest: self.highest().cloned(),
+            promised: self.max_promised(),
             last_charged_at_s: self.recent.back().map(|last| last.record.at_s),
         }
     }
@@ -497,6 +499,17 @@ impl Meter {
         self.lock().channels.get(&channel_id).map(|channel| channel.state(channel_id))
     }
 
+    /// The highest voucher of a channel, as it can be claimed with. It takes a recovery of the key.
+    #[must_use]
+    pub fn highest(&self, channel_id: B256) -> Option<SignedVoucher> {
+        let (signed, signer) = {
+            let state = self.lock();
+            let channel = state.channels.get(&channel_id)?;
+            (channel.highest()?.clone(), channel.config.payerAuthorizer)
+        };
+        Some(self.channels.with_right_v(signed, signer))
+    }
+
     /// All channels, in the order of their ids; after a restart those to be reconciled.
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelState> {
@@ -508,12 +521,19 @@ impl Meter {
     /// # Errors
     /// [`ChargeError`], as `accept` would.
     pub fn check(&self, signed: &SignedVoucher, charge: &Charge) -> Result<(), ChargeError> {
-        let signer = {
+        let (signer, key) = {
             let state = self.lock();
             state.judge(&self.rules, signed, charge)?;
             state.signer(signed)?
         };
-        Ok(self.channels.verify(signed, signer)?)
+        if let Some(key) = key {
+            return Ok(self.channels.verify_known(signed, &key)?);
+        }
+        let key = self.channels.learn_key(signed, signer)?;
+        if let Some(channel) = self.lock().channels.get_mut(&signed.voucher.channelId) {
+            channel.key = Some(key);
+        }
+        Ok(())
     }
 
     /// Charges one use to the channel of the voucher. When it returns, the charge is durable and can be claimed, so the
@@ -553,6 +573,9 @@ impl Meter {
         let mut rows: Vec<_> = state.channels.values().filter_map(Channel::claim).collect();
         drop(state);
         rows.retain(|row| row.raise >= at_least);
+        for row in &mut rows {
+            row.signed = self.channels.with_right_v(row.signed.clone(), row.config.payerAuthorizer);
+        }
         rows.sort_by_key(|row| std::cmp::Reverse(row.raise));
         Ok(rows.chunks(CLAIM_ROWS).map(<[_]>::to_vec).collect())
     }
@@ -672,10 +695,11 @@ impl State {
         true
     }
 
-    fn signer(&self, signed: &SignedVoucher) -> Result<Address, UnknownChannel> {
+    /// Who signs for the channel, and by which key when that is known.
+    fn signer(&self, signed: &SignedVoucher) -> Result<(Address, Option<PayerKey>), UnknownChannel> {
         let channel_id = signed.voucher.channelId;
         let channel = self.channels.get(&channel_id).ok_or(UnknownChannel { channel_id })?;
-        Ok(channel.config.payerAuthorizer)
+        Ok((channel.config.payerAuthorizer, channel.key))
     }
 
     /// All that can be said without looking at the signature.

@@ -41,6 +41,32 @@ fn a_use_is_charged_and_redeemed() {
     assert_eq!((claims(&meter)[0].total_claimed, claims(&meter)[0].raise), (Amount(111), Amount(10)));
 }
 
+/// MET-1: a known key does not prove v, which the contract needs: the row that claims has the right one, whether the
+/// wrong one came with a channel's first voucher or a later one, and after a restart.
+#[test]
+fn met_1_a_flipped_v_is_taken_and_claimed_with_the_right_one() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let mut meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+    for request in 1..=4 {
+        let right = payer.voucher(u128::from(request) * 10);
+        let mut flipped = right.clone();
+        flipped.signature[64] = 55 - right.signature[64];
+        let signed = if request == 2 { &right } else { &flipped };
+        meter.accept(signed, &charge(request, 10)).unwrap();
+        assert_eq!(claims(&meter)[0].signed, right);
+        assert_eq!(meter.highest(payer.channel_id), Some(right));
+        flipped.signature[64] = 29;
+        let refused = meter.accept(&flipped, &charge(request, 10));
+        assert!(matches!(refused, Err(ChargeError::Signature(SignatureError::Parity { found: 29 }))));
+        if request == 3 {
+            drop(meter);
+            meter = open(dir.path());
+            meter.reconcile(payer.channel_id, escrow(1_000)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn claims_come_in_batches_of_a_hundred_and_the_largest_first() {
     let dir = tempdir().unwrap();
