@@ -162,6 +162,7 @@ fn charge_all(meter: &Meter, vouchers: &[SignedVoucher]) -> Vec<Duration> {
             receiver: RECEIVER,
             token: TOKEN,
             amount: Amount(1),
+            units: 1,
             at_s: 0,
         };
         let start = Instant::now();

@@ -6,12 +6,14 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolStruct;
 use residual_primitives::{
     Amount,
-    signed::{ChannelConfig, Voucher, channels_domain},
+    signed::{ChannelConfig, TickOpen, Voucher, channels_domain, gateway_domain},
 };
 use secp256k1::{
     Message, PublicKey, Secp256k1, VerifyOnly,
     ecdsa::{RecoverableSignature, RecoveryId, Signature},
 };
+
+use crate::ticks::SignedTickOpen;
 
 /// Half the order of secp256k1. OpenZeppelin's `ECDSA`, and so the contract, refuses an `s` above it.
 const HALF_ORDER: [u8; 32] = [
@@ -99,6 +101,8 @@ pub struct Channels {
     separator: B256,
     /// That of the type `Voucher`: to find it anew for each would take as long as the rest of the digest.
     voucher_type: B256,
+    /// The hash of the domain of windows.
+    gateway_separator: B256,
     secp: Secp256k1<VerifyOnly>,
 }
 
@@ -108,7 +112,9 @@ impl Channels {
     pub fn new(chain_id: u64, address: Address) -> Self {
         let separator = channels_domain(chain_id, address).separator();
         let voucher_type = keccak256(Voucher::eip712_encode_type().as_bytes());
-        Self { chain_id, address, separator, voucher_type, secp: Secp256k1::verification_only() }
+        let gateway_separator = gateway_domain(chain_id, address).separator();
+        let secp = Secp256k1::verification_only();
+        Self { chain_id, address, separator, voucher_type, gateway_separator, secp }
     }
 
     /// The chain's id.
@@ -137,6 +143,12 @@ impl Channels {
         fields[32..64].copy_from_slice(voucher.channelId.as_slice());
         fields[80..].copy_from_slice(&voucher.maxClaimableAmount.to_be_bytes());
         digest(&self.separator, &keccak256(fields))
+    }
+
+    /// What the payer's authorizer signs to anchor a window of ticks.
+    #[must_use]
+    pub fn tick_open_digest(&self, open: &TickOpen) -> B256 {
+        digest(&self.gateway_separator, &open.eip712_hash_struct())
     }
 
     /// Checks that the contract would take this signature for that of `signer`, which must not be zero.
@@ -186,8 +198,15 @@ impl Channels {
         self.verify_digest(self.voucher_digest(&signed.voucher), &signed.signature, key)
     }
 
-    /// Checks a signature of any message of ours.
-    pub(crate) fn verify_digest(
+    /// Checks a window's anchor with a key that is known.
+    ///
+    /// # Errors
+    /// As [`SignatureError`] says.
+    pub fn verify_tick_open(&self, signed: &SignedTickOpen, key: &PayerKey) -> Result<(), SignatureError> {
+        self.verify_digest(self.tick_open_digest(&signed.open), &signed.signature, key)
+    }
+
+    fn verify_digest(
         &self,
         digest: B256,
         signature: &[u8; 65],
