@@ -6,12 +6,14 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolStruct;
 use residual_primitives::{
     Amount,
-    signed::{ChannelConfig, Voucher, channels_domain},
+    signed::{ChannelConfig, TickOpen, Voucher, channels_domain, gateway_domain},
 };
 use secp256k1::{
-    Message, Secp256k1, VerifyOnly,
-    ecdsa::{RecoverableSignature, RecoveryId},
+    Message, PublicKey, Secp256k1, VerifyOnly,
+    ecdsa::{RecoverableSignature, RecoveryId, Signature},
 };
+
+use crate::ticks::SignedTickOpen;
 
 /// Half the order of secp256k1. OpenZeppelin's `ECDSA`, and so the contract, refuses an `s` above it.
 const HALF_ORDER: [u8; 32] = [
@@ -97,6 +99,10 @@ pub struct Channels {
     address: Address,
     /// The domain's hash, which each digest needs and which never changes.
     separator: B256,
+    /// That of the type `Voucher`: to find it anew for each would take as long as the rest of the digest.
+    voucher_type: B256,
+    /// The hash of the domain of windows.
+    gateway_separator: B256,
     secp: Secp256k1<VerifyOnly>,
 }
 
@@ -105,7 +111,10 @@ impl Channels {
     #[must_use]
     pub fn new(chain_id: u64, address: Address) -> Self {
         let separator = channels_domain(chain_id, address).separator();
-        Self { chain_id, address, separator, secp: Secp256k1::verification_only() }
+        let voucher_type = keccak256(Voucher::eip712_encode_type().as_bytes());
+        let gateway_separator = gateway_domain(chain_id, address).separator();
+        let secp = Secp256k1::verification_only();
+        Self { chain_id, address, separator, voucher_type, gateway_separator, secp }
     }
 
     /// The chain's id.
@@ -123,49 +132,143 @@ impl Channels {
     /// The id of the channel with this configuration, as `getChannelId`.
     #[must_use]
     pub fn channel_id(&self, config: &ChannelConfig) -> B256 {
-        self.digest(config)
+        digest(&self.separator, &config.eip712_hash_struct())
     }
 
     /// What the payer's authorizer signs, as `getVoucherDigest`.
     #[must_use]
     pub fn voucher_digest(&self, voucher: &Voucher) -> B256 {
-        self.digest(voucher)
+        let mut fields = [0; 96];
+        fields[..32].copy_from_slice(self.voucher_type.as_slice());
+        fields[32..64].copy_from_slice(voucher.channelId.as_slice());
+        fields[80..].copy_from_slice(&voucher.maxClaimableAmount.to_be_bytes());
+        digest(&self.separator, &keccak256(fields))
     }
 
-    fn digest(&self, message: &impl SolStruct) -> B256 {
-        let mut bytes = [0; 66];
-        bytes[..2].copy_from_slice(&[0x19, 0x01]);
-        bytes[2..34].copy_from_slice(self.separator.as_slice());
-        bytes[34..].copy_from_slice(message.eip712_hash_struct().as_slice());
-        keccak256(bytes)
+    /// What the payer's authorizer signs to anchor a window of ticks.
+    #[must_use]
+    pub fn tick_open_digest(&self, open: &TickOpen) -> B256 {
+        digest(&self.gateway_separator, &open.eip712_hash_struct())
     }
 
     /// Checks that the contract would take this signature for that of `signer`, which must not be zero.
     ///
-    /// The key is recovered rather than known beforehand, since only that proves `v`, without which the claim would
-    /// revert and with it the whole batch. That costs a quarter more than a verification with a known key (`bench/meter`).
+    /// The key is recovered, since only that proves `v`, without which the claim would revert and with it the whole
+    /// batch. A gateway that checks many vouchers of one key does it once a claim ([`Channels::verify_known`]).
     ///
     /// # Errors
     /// As [`SignatureError`] says.
     pub fn verify(&self, signed: &SignedVoucher, signer: Address) -> Result<(), SignatureError> {
-        let (compact, v) = signed.signature.split_at(64);
-        let v = v[0];
-        if !matches!(v, 27 | 28) {
-            return Err(SignatureError::Parity { found: v });
-        }
-        if compact[32..] > HALF_ORDER[..] {
-            return Err(SignatureError::HighS);
-        }
-        let signature = RecoverableSignature::from_compact(compact, RecoveryId::from_u8_masked(v - 27))
-            .map_err(|_| SignatureError::Malformed)?;
-        let digest = Message::from_digest(self.voucher_digest(&signed.voucher).0);
-        let key = self.secp.recover_ecdsa(digest, &signature).map_err(|_| SignatureError::Malformed)?;
-        let found = Address::from_raw_public_key(&key.serialize_uncompressed()[1..]);
+        let (compact, v) = split_signature(&signed.signature)?;
+        let found = address_of(&self.recover(self.voucher_digest(&signed.voucher), compact, v)?);
         if found != signer || signer == Address::ZERO {
             return Err(SignatureError::OtherSigner { expected: signer, found });
         }
         Ok(())
     }
+
+    /// Learns the public key of `signer`, which must not be zero, from a voucher it has signed. `v` may be the wrong one
+    /// of the two, as with [`Channels::verify_known`].
+    ///
+    /// # Errors
+    /// As [`SignatureError`] says.
+    pub fn learn_key(&self, signed: &SignedVoucher, signer: Address) -> Result<PayerKey, SignatureError> {
+        let (compact, v) = split_signature(&signed.signature)?;
+        let digest = self.voucher_digest(&signed.voucher);
+        let key = self.recover(digest, compact, v)?;
+        let found = address_of(&key);
+        if signer == Address::ZERO {
+            return Err(SignatureError::OtherSigner { expected: signer, found });
+        }
+        if found == signer {
+            return Ok(PayerKey(key));
+        }
+        match self.recover(digest, compact, 27 + 28 - v) {
+            Ok(key) if address_of(&key) == signer => Ok(PayerKey(key)),
+            _ => Err(SignatureError::OtherSigner { expected: signer, found }),
+        }
+    }
+
+    /// Checks a voucher with a key that is known: four fifths of what [`Channels::verify`] takes (`bench/meter`). It
+    /// proves who signed, but not `v`; [`Channels::with_right_v`] puts that right before the voucher is claimed with.
+    ///
+    /// # Errors
+    /// As [`SignatureError`] says.
+    pub fn verify_known(&self, signed: &SignedVoucher, key: &PayerKey) -> Result<(), SignatureError> {
+        self.verify_digest(self.voucher_digest(&signed.voucher), &signed.signature, key)
+    }
+
+    /// Checks a window's anchor with a key that is known.
+    ///
+    /// # Errors
+    /// As [`SignatureError`] says.
+    pub fn verify_tick_open(&self, signed: &SignedTickOpen, key: &PayerKey) -> Result<(), SignatureError> {
+        self.verify_digest(self.tick_open_digest(&signed.open), &signed.signature, key)
+    }
+
+    fn verify_digest(
+        &self,
+        digest: B256,
+        signature: &[u8; 65],
+        key: &PayerKey,
+    ) -> Result<(), SignatureError> {
+        let (compact, v) = split_signature(signature)?;
+        let parsed = Signature::from_compact(compact).map_err(|_| SignatureError::Malformed)?;
+        if self.secp.verify_ecdsa(Message::from_digest(digest.0), &parsed, &key.0).is_ok() {
+            return Ok(());
+        }
+        // Only for the message: it says whose signature it is.
+        let found = address_of(&self.recover(digest, compact, v)?);
+        Err(SignatureError::OtherSigner { expected: address_of(&key.0), found })
+    }
+
+    /// The voucher, which [`Channels::verify_known`] has found to be `signer`'s, with the `v` of the two by which the
+    /// contract finds `signer`, too.
+    #[must_use]
+    pub fn with_right_v(&self, mut signed: SignedVoucher, signer: Address) -> SignedVoucher {
+        if self.verify(&signed, signer).is_err() {
+            signed.signature[64] = if signed.signature[64] == 27 { 28 } else { 27 };
+        }
+        signed
+    }
+
+    fn recover(&self, digest: B256, compact: &[u8], v: u8) -> Result<PublicKey, SignatureError> {
+        let signature = RecoverableSignature::from_compact(compact, RecoveryId::from_u8_masked(v - 27))
+            .map_err(|_| SignatureError::Malformed)?;
+        self.secp
+            .recover_ecdsa(Message::from_digest(digest.0), &signature)
+            .map_err(|_| SignatureError::Malformed)
+    }
+}
+
+/// The digest of EIP-712.
+fn digest(separator: &B256, hash_struct: &B256) -> B256 {
+    let mut bytes = [0; 66];
+    bytes[..2].copy_from_slice(&[0x19, 0x01]);
+    bytes[2..34].copy_from_slice(separator.as_slice());
+    bytes[34..].copy_from_slice(hash_struct.as_slice());
+    keccak256(bytes)
+}
+
+/// The public key of a channel's `payerAuthorizer`, which its first voucher has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayerKey(PublicKey);
+
+/// r and s, and v, of a form that the contract takes.
+fn split_signature(signature: &[u8; 65]) -> Result<(&[u8], u8), SignatureError> {
+    let (compact, v) = signature.split_at(64);
+    let v = v[0];
+    if !matches!(v, 27 | 28) {
+        return Err(SignatureError::Parity { found: v });
+    }
+    if compact[32..] > HALF_ORDER[..] {
+        return Err(SignatureError::HighS);
+    }
+    Ok((compact, v))
+}
+
+fn address_of(key: &PublicKey) -> Address {
+    Address::from_raw_public_key(&key.serialize_uncompressed()[1..])
 }
 
 #[cfg(test)]
@@ -204,6 +307,27 @@ mod tests {
         for (config, id, signed) in rows {
             assert_eq!(channels.channel_id(&config), id);
             assert_eq!(channels.verify(&signed, config.payerAuthorizer), Ok(()));
+            let key = channels.learn_key(&signed, config.payerAuthorizer).unwrap();
+            assert_eq!(channels.verify_known(&signed, &key), Ok(()));
+            let domain = channels_domain(channels.chain_id(), channels.address());
+            assert_eq!(channels.voucher_digest(&signed.voucher), signed.voucher.eip712_signing_hash(&domain));
+        }
+    }
+
+    /// A known key does not prove v; the right one is found before the contract sees it.
+    #[test]
+    fn a_wrong_v_is_put_right() {
+        let (channels, rows) = vectors();
+        for (config, _, signed) in rows {
+            let signer = config.payerAuthorizer;
+            let mut flipped = signed.clone();
+            flipped.signature[64] = 55 - signed.signature[64];
+            let key = channels.learn_key(&signed, signer).unwrap();
+            assert_eq!(channels.learn_key(&flipped, signer), Ok(key));
+            assert_eq!(channels.verify_known(&flipped, &key), Ok(()));
+            assert_eq!(channels.with_right_v(flipped.clone(), signer), signed);
+            assert_eq!(channels.with_right_v(signed.clone(), signer), signed);
+            assert!(channels.learn_key(&signed, Address::ZERO).is_err());
         }
     }
 
@@ -221,6 +345,13 @@ mod tests {
         let mut more = signed.clone();
         more.voucher.maxClaimableAmount += 1;
         assert!(channels.verify(&more, signer).is_err());
+        let key = channels.learn_key(signed, signer).unwrap();
+        assert!(matches!(
+            channels.verify_known(&more, &key),
+            Err(SignatureError::OtherSigner { expected, .. }) if expected == signer
+        ));
+        assert!(channels.learn_key(&more, signer).is_err());
+        assert!(channels.learn_key(signed, config.payer).is_err());
     }
 
     /// The contract would revert on each of these, and so hold up the whole batch.
@@ -236,6 +367,8 @@ mod tests {
         twin.signature[32..64].copy_from_slice(&(order - s).to_be_bytes::<32>());
         twin.signature[64] = 55 - signed.signature[64];
         assert_eq!(channels.verify(&twin, signer), Err(SignatureError::HighS));
+        let key = channels.learn_key(signed, signer).unwrap();
+        assert_eq!(channels.verify_known(&twin, &key), Err(SignatureError::HighS));
 
         let mut flipped = signed.clone();
         flipped.signature[64] = 55 - signed.signature[64];
@@ -243,10 +376,12 @@ mod tests {
         for v in [0, 1, 26, 29, 255] {
             flipped.signature[64] = v;
             assert_eq!(channels.verify(&flipped, signer), Err(SignatureError::Parity { found: v }));
+            assert_eq!(channels.verify_known(&flipped, &key), Err(SignatureError::Parity { found: v }));
         }
         let mut empty = signed.clone();
         empty.signature[..64].fill(0);
         assert_eq!(channels.verify(&empty, signer), Err(SignatureError::Malformed));
+        assert_eq!(channels.verify_known(&empty, &key), Err(SignatureError::Malformed));
         for length in [0, 64, 66, 1000] {
             let found = SignedVoucher::new(signed.voucher.clone(), &vec![1; length]);
             assert_eq!(found, Err(SignatureError::Length { found: length }));

@@ -50,7 +50,8 @@ pub(crate) fn lock(dir: &Path, name: &str) -> Result<File, FileError> {
     }
 }
 
-fn draft_path(path: &Path) -> PathBuf {
+/// Where [`draft`] writes what is to become `path`.
+pub(crate) fn draft_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)
@@ -78,7 +79,17 @@ pub(crate) fn draft<P: AsRef<[u8]>>(path: &Path, parts: impl Iterator<Item = P>)
 /// Puts the draft in the place of `path`, durably. After an error either of the two may be found there.
 pub(crate) fn adopt_draft(path: &Path) -> Result<(), FileError> {
     fs::rename(draft_path(path), path).map_err(failed("replace", path))?;
-    // Only POSIX systems can flush a directory; elsewhere the rename itself is durable.
+    flush_directory_of(path)
+}
+
+/// Removes the file durably.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    fs::remove_file(path).map_err(failed("remove", path))?;
+    flush_directory_of(path)
+}
+
+fn flush_directory_of(path: &Path) -> Result<(), FileError> {
+    // Only POSIX systems can flush a directory; elsewhere renaming and removing are durable by themselves.
     if cfg!(unix) {
         let dir = path.parent().unwrap_or(Path::new("."));
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("flush the directory of", path))?;

@@ -39,6 +39,10 @@ impl Fields<'_> {
         self.bytes().map(u128::from_be_bytes).map(Amount)
     }
 
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.bytes().map(u32::from_be_bytes)
+    }
+
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.bytes().map(u64::from_be_bytes)
     }

@@ -1,40 +1,40 @@
-//! The write-ahead log of charges: one append-only file of fixed-size frames.
+//! One segment of the write-ahead log: an append-only file of fixed-size frames.
 //!
-//! A header of [`FRAME`] bytes (magic, version, chain, contract, authorizer, generation, checksum), then frames of
-//! [`FRAME`] bytes: sequence number, first sequence number of the batch it was flushed with, kind, fields, zeros, and a
-//! checksum keyed by the header. Frames never straddle a disk sector, so a frame that was not written whole ends in
-//! zeros or in the end of the file. That tells the torn tail of an unacknowledged batch, which is cut off, from
-//! damage, which is reported: a frame whose checksum is there and wrong, or one that is missing although a later batch
-//! is there.
+//! A header of [`FRAME`] bytes (magic, version, chain, contract, authorizer, the segment's number, how many frames the
+//! segment before has and how many of its own are the snapshot that it begins with, checksum), then frames of [`FRAME`]
+//! bytes: sequence number, first sequence number of the batch it was flushed with, a record, zeros, and a checksum keyed
+//! by the header. Frames never straddle a disk sector, so a frame that was not written whole ends in zeros or in the end
+//! of the file. That tells the torn tail of an unacknowledged batch, which is cut off, from damage, which is reported: a
+//! frame whose checksum is there and wrong, one that is missing although a later batch is there, or one of the snapshot,
+//! which was durable before the file had its name.
 //!
 //! The file is lengthened by zeros ahead of the frames, [`RESERVE`] bytes at a time: a flush that need not write the
 //! file's new length takes a quarter less.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use alloy_primitives::{Address, B256};
-use residual_primitives::{Amount, signed::ChannelConfig};
+use alloy_primitives::Address;
 
 use crate::{
-    channels::{Channels, SignedVoucher},
+    channels::Channels,
     durable::{self, FileError},
-    fields::{CHECKSUM, Fields, checksum, put_config, put_voucher},
+    fields::{CHECKSUM, Fields, checksum},
+    record::Record,
 };
 
 /// Bytes of a frame: half a sector.
 pub(crate) const FRAME: usize = 256;
 const BODY: usize = FRAME - CHECKSUM;
+/// Bytes of a frame that a record has: those between the two sequence numbers and the checksum.
+pub(crate) const RECORD: usize = BODY - 16;
 /// How much the file is lengthened at a time.
 const RESERVE: usize = 1 << 20;
 const MAGIC: [u8; 8] = *b"RSDMETER";
-const VERSION: u16 = 1;
-
-const KIND_OPENED: u8 = 1;
-const KIND_CHARGED: u8 = 2;
+pub(crate) const VERSION: u16 = 2;
 
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,16 @@ pub enum LogError {
         /// Whose it is.
         found: Address,
     },
+    /// The file was given the name of another segment.
+    #[error("expected segment {expected} in {}, found segment {found}; give the files their names back", path.display())]
+    OtherSegment {
+        /// The file.
+        path: PathBuf,
+        /// By its name.
+        expected: u64,
+        /// By its header.
+        found: u64,
+    },
     /// Bytes that had been flushed are not what was written.
     #[error(
         "expected the charge that was flushed at byte {offset} of {}, found it damaged ({what}); stop serving, keep the \
@@ -86,76 +96,252 @@ pub enum LogError {
     },
 }
 
-/// One use that was paid for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ChargeRecord {
-    pub(crate) signed: SignedVoucher,
-    /// Charged on the channel with this use, cumulative.
-    pub(crate) charged_total: Amount,
-    pub(crate) amount: Amount,
-    pub(crate) request_id: B256,
-    pub(crate) request_digest: B256,
-    pub(crate) at_s: u64,
-}
-
-/// What a frame says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Record {
-    /// The channel that later charges name by its id.
-    Opened(ChannelConfig),
-    Charged(ChargeRecord),
-}
-
-impl Record {
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Opened(config) => {
-                out.push(KIND_OPENED);
-                put_config(out, config);
-            }
-            Self::Charged(charge) => {
-                out.push(KIND_CHARGED);
-                put_voucher(out, &charge.signed);
-                out.extend_from_slice(&charge.charged_total.0.to_be_bytes());
-                out.extend_from_slice(&charge.amount.0.to_be_bytes());
-                out.extend_from_slice(charge.request_id.as_slice());
-                out.extend_from_slice(charge.request_digest.as_slice());
-                out.extend_from_slice(&charge.at_s.to_be_bytes());
-            }
-        }
-    }
-
-    fn decode(fields: &mut Fields<'_>) -> Option<Self> {
-        let [kind] = fields.bytes()?;
-        match kind {
-            KIND_OPENED => Some(Self::Opened(fields.config()?)),
-            KIND_CHARGED => Some(Self::Charged(ChargeRecord {
-                signed: fields.voucher()?,
-                charged_total: fields.amount()?,
-                amount: fields.amount()?,
-                request_id: fields.word()?,
-                request_digest: fields.word()?,
-                at_s: fields.u64()?,
-            })),
-            _ => None,
-        }
-    }
-}
-
 /// Who writes a log, which its header binds.
-#[derive(Debug, Clone)]
-struct Owner {
-    chain_id: u64,
-    channels: Address,
-    receiver_authorizer: Address,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) chain_id: u64,
+    pub(crate) channels: Address,
+    pub(crate) receiver_authorizer: Address,
 }
 
-/// A log that is open for writing. It does not lock the file: the directory's owner does.
+impl Owner {
+    pub(crate) fn new(channels: &Channels, receiver_authorizer: Address) -> Self {
+        Self { chain_id: channels.chain_id(), channels: channels.address(), receiver_authorizer }
+    }
+}
+
+/// The first frame of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) owner: Owner,
+    /// The segment's, from 0.
+    pub(crate) number: u64,
+    /// Frames of the segment before it, which nothing else tells once that is closed.
+    pub(crate) frames_before: u64,
+    /// Its own frames that were there when it got its name.
+    pub(crate) snapshot: u64,
+}
+
+/// Why the first frame is no header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    Damaged,
+    OtherVersion(u16),
+}
+
+impl Header {
+    fn encode(&self) -> [u8; FRAME] {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        bytes.extend_from_slice(&self.owner.chain_id.to_be_bytes());
+        bytes.extend_from_slice(self.owner.channels.as_slice());
+        bytes.extend_from_slice(self.owner.receiver_authorizer.as_slice());
+        for number in [self.number, self.frames_before, self.snapshot] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes.resize(BODY, 0);
+        let check = checksum(&header_key(), &bytes);
+        bytes.extend_from_slice(&check);
+        bytes.try_into().expect("a body and a checksum make a frame")
+    }
+
+    fn decode(frame: &[u8; FRAME]) -> Result<Self, HeaderFault> {
+        let (body, check) = frame.split_last_chunk::<CHECKSUM>().expect("a frame is longer than a checksum");
+        if checksum(&header_key(), body) != *check {
+            return Err(HeaderFault::Damaged);
+        }
+        let mut fields = Fields(body.strip_prefix(&MAGIC).ok_or(HeaderFault::Damaged)?);
+        let version = fields.bytes().map_or(0, u16::from_be_bytes);
+        if version != VERSION {
+            return Err(HeaderFault::OtherVersion(version));
+        }
+        let mut read = || {
+            let owner = Owner {
+                chain_id: fields.u64()?,
+                channels: fields.address()?,
+                receiver_authorizer: fields.address()?,
+            };
+            let (number, frames_before, snapshot) = (fields.u64()?, fields.u64()?, fields.u64()?);
+            Some(Self { owner, number, frames_before, snapshot })
+        };
+        read().ok_or(HeaderFault::Damaged)
+    }
+
+    /// Checks that it is that of segment `number` of `owner`, which `path` should be.
+    pub(crate) fn expect(self, owner: &Owner, number: u64, path: &Path) -> Result<Self, LogError> {
+        let path = path.to_owned();
+        if self.owner != *owner {
+            let (expected, found) = (owner.receiver_authorizer, self.owner.receiver_authorizer);
+            return Err(LogError::OtherMeter { path, expected, found });
+        }
+        if self.number != number {
+            return Err(LogError::OtherSegment { path, expected: number, found: self.number });
+        }
+        Ok(self)
+    }
+}
+
+impl HeaderFault {
+    fn of(self, path: &Path) -> LogError {
+        let path = path.to_owned();
+        match self {
+            Self::Damaged => LogError::Header { path },
+            Self::OtherVersion(found) => LogError::OtherVersion { path, found },
+        }
+    }
+}
+
+/// Why the next frame is no record.
+#[derive(Debug)]
+pub(crate) enum FrameFault {
+    Read(io::Error),
+    Damaged { offset: u64, what: &'static str },
+}
+
+impl FrameFault {
+    pub(crate) fn of(self, path: &Path) -> LogError {
+        match self {
+            Self::Read(error) => durable::failed("read", path)(error).into(),
+            Self::Damaged { offset, what } => LogError::Damaged { path: path.to_owned(), offset, what },
+        }
+    }
+}
+
+/// The frames of a segment, one after the other, from a file or from memory.
+#[derive(Debug)]
+pub(crate) struct Frames<R> {
+    reader: R,
+    pub(crate) header: Header,
+    key: [u8; 32],
+    /// Records that were read, so also the next one's sequence number.
+    pub(crate) read: u64,
+    ended: bool,
+    /// Bytes of the torn tail, once the end was reached.
+    pub(crate) torn_bytes: u64,
+}
+
+impl Frames<BufReader<File>> {
+    /// Those of the file, whose header must be that of segment `number` of `owner`.
+    pub(crate) fn of_file(path: &Path, owner: &Owner, number: u64) -> Result<Self, LogError> {
+        let file = File::open(path).map_err(durable::failed("open", path))?;
+        let frames = Self::new(BufReader::with_capacity(1 << 20, file))
+            .map_err(durable::failed("read", path))?
+            .map_err(|fault| fault.of(path))?;
+        frames.header.expect(owner, number, path)?;
+        Ok(frames)
+    }
+}
+
+impl<R: Read> Frames<R> {
+    /// Reads the header.
+    pub(crate) fn new(mut reader: R) -> io::Result<Result<Self, HeaderFault>> {
+        let mut bytes = [0; FRAME];
+        if read_up_to(&mut reader, &mut bytes)? < FRAME {
+            return Ok(Err(HeaderFault::Damaged));
+        }
+        let key = frame_key(&bytes);
+        let frames = |header| Self { reader, header, key, read: 0, ended: false, torn_bytes: 0 };
+        Ok(Header::decode(&bytes).map(frames))
+    }
+
+    /// The next record; `None` at the end, and after it.
+    pub(crate) fn next(&mut self) -> Result<Option<Record>, FrameFault> {
+        if self.ended {
+            return Ok(None);
+        }
+        let sequence = self.read;
+        let bytes = match self.slot(sequence)? {
+            Slot::Frame { record, .. } => record,
+            torn => {
+                self.tail(torn)?;
+                return Ok(None);
+            }
+        };
+        let record =
+            Record::decode(&bytes).ok_or_else(|| damaged(sequence, "its record has no known form"))?;
+        self.read += 1;
+        Ok(Some(record))
+    }
+
+    /// Reads what comes behind the last whole record, of which `slot` is the first.
+    fn tail(&mut self, mut slot: Slot) -> Result<(), FrameFault> {
+        self.ended = true;
+        let kept = self.read;
+        if kept < self.header.snapshot {
+            return Err(damaged(kept, "the snapshot that the segment begins with is not whole"));
+        }
+        let mut torn_end = offset(kept);
+        for sequence in kept.. {
+            match slot {
+                Slot::End { bytes: 0 } => break,
+                Slot::End { bytes } => {
+                    torn_end = offset(sequence) + bytes;
+                    break;
+                }
+                // Of the same flush as the hole it may have reached the disk first; of a later one it proves that the hole
+                // had been flushed.
+                Slot::Frame { batch, .. } if batch > kept => {
+                    return Err(damaged(kept, "it is missing although later ones are there"));
+                }
+                Slot::Frame { .. } | Slot::Hole { written: true } => torn_end = offset(sequence + 1),
+                Slot::Hole { written: false } => {}
+            }
+            slot = self.slot(sequence + 1)?;
+        }
+        self.torn_bytes = torn_end - offset(kept);
+        Ok(())
+    }
+
+    /// What stands in the place of frame `sequence`, which comes next in the file.
+    fn slot(&mut self, sequence: u64) -> Result<Slot, FrameFault> {
+        let mut frame = [0; FRAME];
+        let read = read_up_to(&mut self.reader, &mut frame).map_err(FrameFault::Read)?;
+        if read < FRAME {
+            return Ok(Slot::End { bytes: read as u64 });
+        }
+        let (body, check) = frame.split_last_chunk::<CHECKSUM>().expect("a frame is longer than a checksum");
+        if *check == [0; CHECKSUM] {
+            return Ok(Slot::Hole { written: body.iter().any(|byte| *byte != 0) });
+        }
+        if checksum(&self.key, body) != *check {
+            return Err(damaged(sequence, "its checksum is wrong"));
+        }
+        let mut fields = Fields(body);
+        let (Some(found), Some(batch), Some(record)) = (fields.u64(), fields.u64(), fields.bytes()) else {
+            unreachable!("a body is two numbers and a record");
+        };
+        if found != sequence || batch > sequence {
+            return Err(damaged(sequence, "it is the frame of another place"));
+        }
+        Ok(Slot::Frame { batch, record })
+    }
+}
+
+/// What stands in a frame's place.
+enum Slot {
+    /// The file has ended; of the frame so many bytes are there.
+    End {
+        bytes: u64,
+    },
+    /// Its checksum was not written.
+    Hole {
+        written: bool,
+    },
+    Frame {
+        batch: u64,
+        record: [u8; RECORD],
+    },
+}
+
+fn damaged(sequence: u64, what: &'static str) -> FrameFault {
+    FrameFault::Damaged { offset: offset(sequence), what }
+}
+
+/// A segment that is open for writing. It does not lock the file: the directory's owner does.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
-    owner: Owner,
-    generation: u64,
+    pub(crate) header: Header,
     key: [u8; 32],
     file: File,
     /// Frames in the file, so also the next frame's sequence number.
@@ -166,103 +352,46 @@ pub(crate) struct Log {
     buffer: Vec<u8>,
 }
 
-/// Why a log could not be rewritten.
+/// Why the next segment was not begun.
 #[derive(Debug)]
-pub(crate) struct RewriteError {
+pub(crate) struct BeginError {
     pub(crate) source: FileError,
-    /// The old file is whole and still in its place, so writing may go on.
+    /// The next segment is not there, so writing may go on in this one.
     pub(crate) intact: bool,
 }
 
 impl Log {
-    /// Opens the log, or begins one, and hands each whole record to `each` in order. `each` answers with what is wrong
-    /// when a record contradicts those before it. A torn tail is cut off; how long it was is returned.
-    pub(crate) fn open(
-        path: PathBuf,
-        channels: &Channels,
-        receiver_authorizer: Address,
-        mut each: impl FnMut(Record) -> Result<(), &'static str>,
-    ) -> Result<(Self, u64), LogError> {
-        let owner =
-            Owner { chain_id: channels.chain_id(), channels: channels.address(), receiver_authorizer };
-        if !fs::exists(&path).map_err(durable::failed("look for", &path))? {
-            durable::replace(&path, &owner.header(0))?;
-        }
-        let file =
-            OpenOptions::new().read(true).write(true).open(&path).map_err(durable::failed("open", &path))?;
-        let reading = |error| LogError::from(durable::failed("read", &path)(error));
-        let length = file.metadata().map_err(reading)?.len();
-        let mut reader = BufReader::with_capacity(1 << 20, &file);
-        let mut header = [0; FRAME];
-        if read_up_to(&mut reader, &mut header).map_err(reading)? < FRAME {
-            return Err(LogError::Header { path });
-        }
-        let generation = owner.read_header(&header, &path)?;
-        let key = frame_key(&header);
-
-        let mut frames = 0;
-        let mut next = 0;
-        let mut torn = false;
-        let mut frame = [0; FRAME];
-        let mut torn_end = 0;
-        loop {
-            let read = read_up_to(&mut reader, &mut frame).map_err(reading)?;
-            if read < FRAME {
-                if read > 0 {
-                    torn_end = offset(next) + read as u64;
-                }
-                break;
-            }
-            let (body, check) =
-                frame.split_last_chunk::<CHECKSUM>().expect("a frame is longer than a checksum");
-            let sequence = next;
-            next += 1;
-            let damaged = |at: u64, what| LogError::Damaged { path: path.clone(), offset: offset(at), what };
-            if *check == [0; CHECKSUM] {
-                torn = true;
-                if body.iter().any(|byte| *byte != 0) {
-                    torn_end = offset(next);
-                }
-                continue;
-            }
-            if checksum(&key, body) != *check {
-                return Err(damaged(sequence, "its checksum is wrong"));
-            }
-            let mut fields = Fields(body);
-            let (Some(found), Some(batch)) = (fields.u64(), fields.u64()) else {
-                unreachable!("a frame begins with two numbers");
-            };
-            if found != sequence || batch > sequence {
-                return Err(damaged(sequence, "it is the frame of another place"));
-            }
-            if torn {
-                // Of the same flush as the hole it may have reached the disk first; of a later one it proves that the
-                // hole had been flushed.
-                if batch > frames {
-                    return Err(damaged(frames, "it is missing although later ones are there"));
-                }
-                torn_end = offset(next);
-                continue;
-            }
-            let record =
-                Record::decode(&mut fields).ok_or_else(|| damaged(sequence, "its kind is unknown"))?;
-            each(record).map_err(|what| damaged(sequence, what))?;
-            frames += 1;
-        }
-        let kept = offset(frames);
-        if length > kept {
-            file.set_len(kept)
-                .and_then(|()| file.sync_all())
-                .map_err(durable::failed("cut the tail of", &path))?;
-        }
-        let mut log = Self { path, owner, generation, key, file, frames, reserved: kept, buffer: Vec::new() };
-        log.seek_end().map_err(durable::failed("seek in", &log.path))?;
-        Ok((log, torn_end.saturating_sub(kept)))
+    /// Begins a segment with the records of a snapshot, durably and as a whole.
+    pub(crate) fn begin(path: PathBuf, header: Header, snapshot: &[Record]) -> Result<Self, BeginError> {
+        let bytes = header.encode();
+        let key = frame_key(&bytes);
+        let frames = (0..).zip(snapshot).map(|(sequence, record)| {
+            let mut frame = Vec::with_capacity(FRAME);
+            // A batch each: all are flushed before the file gets its name.
+            put_frame(&mut frame, &key, sequence, sequence, record);
+            frame
+        });
+        let file = durable::draft(&path, std::iter::once(bytes.to_vec()).chain(frames))
+            .map_err(|source| BeginError { source, intact: true })?;
+        durable::adopt_draft(&path).map_err(|source| BeginError { source, intact: false })?;
+        let frames = header.snapshot;
+        Ok(Self { path, header, key, file, frames, reserved: offset(frames), buffer: Vec::new() })
     }
 
-    /// Where the next frame goes.
-    fn seek_end(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset(self.frames))).map(drop)
+    /// Goes on with a segment that was read to its end. A torn tail is cut off.
+    pub(crate) fn resume<R>(path: PathBuf, read: &Frames<R>) -> Result<Self, FileError> {
+        let mut file = OpenOptions::new().write(true).open(&path).map_err(durable::failed("open", &path))?;
+        let kept = offset(read.read);
+        let mut cut = || {
+            if file.metadata()?.len() > kept {
+                file.set_len(kept)?;
+                file.sync_all()?;
+            }
+            file.seek(SeekFrom::Start(kept)).map(drop)
+        };
+        cut().map_err(durable::failed("cut the tail of", &path))?;
+        let Frames { header, key, read: frames, .. } = *read;
+        Ok(Self { path, header, key, file, frames, reserved: kept, buffer: Vec::new() })
     }
 
     /// Bytes of the file up to the end of the last frame.
@@ -296,70 +425,28 @@ impl Log {
             self.reserved = offset(frames) + RESERVE as u64;
         }
         // Lengthening has left the file's position behind the zeros.
-        let placed = if lengthen { written.and_then(|()| self.seek_end()) } else { written };
+        let end = SeekFrom::Start(offset(frames));
+        let placed = if lengthen { written.and_then(|()| self.file.seek(end).map(drop)) } else { written };
         placed.map_err(durable::failed("append to", &self.path))
     }
 
-    /// Replaces the log by one of the given records only.
-    pub(crate) fn rewrite(&mut self, records: &[Record]) -> Result<(), RewriteError> {
-        let generation = self.generation + 1;
-        let header = self.owner.header(generation);
-        let key = frame_key(&header);
-        let frames = (0..).zip(records).map(|(sequence, record)| {
-            let mut frame = Vec::with_capacity(FRAME);
-            // A batch each: all are flushed before the file gets its name.
-            put_frame(&mut frame, &key, sequence, sequence, record);
-            frame
-        });
-        let file = durable::draft(&self.path, std::iter::once(header.to_vec()).chain(frames))
-            .map_err(|source| RewriteError { source, intact: true })?;
-        let adopt = durable::adopt_draft(&self.path);
-        self.file = file;
-        (self.generation, self.key, self.frames) = (generation, key, records.len() as u64);
-        self.reserved = offset(self.frames);
-        adopt.map_err(|source| RewriteError { source, intact: false })
-    }
-}
-
-impl Owner {
-    fn header(&self, generation: u64) -> [u8; FRAME] {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
-        bytes.extend_from_slice(&self.chain_id.to_be_bytes());
-        bytes.extend_from_slice(self.channels.as_slice());
-        bytes.extend_from_slice(self.receiver_authorizer.as_slice());
-        bytes.extend_from_slice(&generation.to_be_bytes());
-        bytes.resize(BODY, 0);
-        let check = checksum(&header_key(), &bytes);
-        bytes.extend_from_slice(&check);
-        bytes.try_into().expect("a body and a checksum make a frame")
-    }
-
-    /// Checks the header and returns its generation.
-    fn read_header(&self, header: &[u8; FRAME], path: &Path) -> Result<u64, LogError> {
-        let (body, check) =
-            header.split_last_chunk::<CHECKSUM>().expect("a header is longer than a checksum");
-        let whole = checksum(&header_key(), body) == *check;
-        let fields = body.strip_prefix(&MAGIC).filter(|_| whole);
-        let mut fields = Fields(fields.ok_or_else(|| LogError::Header { path: path.to_owned() })?);
-        let version = fields.bytes().map_or(0, u16::from_be_bytes);
-        if version != VERSION {
-            return Err(LogError::OtherVersion { path: path.to_owned(), found: version });
-        }
-        let bound = (fields.u64(), fields.address(), fields.address(), fields.u64());
-        let (Some(chain_id), Some(channels), Some(authorizer), Some(generation)) = bound else {
-            unreachable!("a header is longer than its fields");
+    /// Begins the next segment at `path`. This one is whole and durable; what was written ahead is given back.
+    pub(crate) fn next(&self, path: PathBuf, snapshot: &[Record]) -> Result<Self, BeginError> {
+        let header = Header {
+            number: self.header.number + 1,
+            frames_before: self.frames,
+            snapshot: snapshot.len() as u64,
+            ..self.header
         };
-        if (chain_id, channels, authorizer) != (self.chain_id, self.channels, self.receiver_authorizer) {
-            let expected = self.receiver_authorizer;
-            return Err(LogError::OtherMeter { path: path.to_owned(), expected, found: authorizer });
-        }
-        Ok(generation)
+        let next = Self::begin(path, header, snapshot)?;
+        // The zeros do no harm where they are.
+        let _ = self.file.set_len(offset(self.frames));
+        Ok(next)
     }
 }
 
 /// Where the frame begins in the file, after the header.
-fn offset(sequence: u64) -> u64 {
+pub(crate) fn offset(sequence: u64) -> u64 {
     (sequence + 1) * FRAME as u64
 }
 

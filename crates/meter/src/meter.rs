@@ -1,29 +1,36 @@
-//! The receiver's end of all channels of one gateway process: takes vouchers for charges, durably and once each, and
-//! says what can be redeemed.
+//! The receiver's end of all channels of one gateway process: takes vouchers and ticks for charges, durably and once
+//! each, and says what can be redeemed.
 //!
 //! What the ledger knows is never kept here: after a restart every channel waits to be reconciled before it is charged.
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    collections::BTreeMap,
     fs::File,
+    io,
     ops::RangeInclusive,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, MutexGuard},
+    thread::{self, JoinHandle},
 };
 
-use alloy_primitives::{Address, B256, U256};
-use residual_primitives::{Amount, signed::ChannelConfig};
+use alloy_primitives::{Address, B256};
+use residual_primitives::{
+    Amount,
+    signed::{ChannelConfig, TickOpen},
+};
 
 use crate::{
-    channels::{Channels, SignatureError, SignedVoucher},
+    books::{Books, Channel, Verdict, WindowVerdict, has_unit_price},
+    channels::{Channels, PayerKey, SignedVoucher},
+    charges::{Charge, ChargeError, Charged, RecordExactError, UnknownChannel, WindowError},
+    committer::{CommitError, Desk, Pending, State},
     durable::{self, FileError},
     escrow::Escrow,
-    log::{ChargeRecord, Log, LogError, Record, RewriteError},
+    log::{BeginError, Log, LogError, Owner},
+    record::{ChargeRecord, ExactRecord, Record, TickRecord, WindowRecord},
+    segments::{SegmentError, Segments, Usage},
+    ticks::{SignedTickOpen, Tick},
 };
-
-/// How many of its newest charges a channel remembers, so that a repeated request is answered and not charged again.
-/// An older one is refused, since its voucher does not grow. Stock clients have one request in flight on a channel.
-pub const REMEMBERED_CHARGES: usize = 8;
 
 /// The most rows of one claim transaction.
 const CLAIM_ROWS: usize = 100;
@@ -44,34 +51,6 @@ pub struct Rules {
     pub max_channels: usize,
 }
 
-/// One use and its price, in the smallest unit of `token`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charge {
-    /// Names the request on its channel; chosen by the payer.
-    pub request_id: B256,
-    /// The hash of all that the answer depends on; a repeated id must bring the same.
-    pub request_digest: B256,
-    /// Who is paid: the inference till of the asset that is used.
-    pub receiver: Address,
-    /// In which token.
-    pub token: Address,
-    /// How much; zero is recorded like any other.
-    pub amount: Amount,
-    /// When, in UNIX seconds.
-    pub at_s: u64,
-}
-
-/// A charge that is durable: the answer may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Charged {
-    /// The request had been charged before and was not charged again.
-    pub repeated: bool,
-    /// What this use cost, when it was first charged.
-    pub amount: Amount,
-    /// Charged on the channel with this use, cumulative.
-    pub charged_total: Amount,
-}
-
 /// A channel as the meter knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelState {
@@ -83,10 +62,21 @@ pub struct ChannelState {
     pub escrow: Option<Escrow>,
     /// Charged so far, cumulative, and at least what was claimed.
     pub charged: Amount,
-    /// The voucher that the next one must exceed.
-    pub highest: Option<SignedVoucher>,
+    /// By the highest voucher, which the next one must exceed; zero before the first.
+    pub promised: Amount,
+    /// The open window of ticks.
+    pub window: Option<WindowState>,
     /// When it was last charged, in UNIX seconds.
     pub last_charged_at_s: Option<u64>,
+}
+
+/// An open window of ticks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowState {
+    /// Its anchor.
+    pub open: TickOpen,
+    /// How many of its ticks were charged; the next has the index after it.
+    pub used: u32,
 }
 
 /// One row of `Channels.claim`.
@@ -94,7 +84,7 @@ pub struct ChannelState {
 pub struct VoucherClaim {
     /// The channel.
     pub config: ChannelConfig,
-    /// Its highest voucher and the signature.
+    /// Its highest voucher and the signature, whose `v` is the right one.
     pub signed: SignedVoucher,
     /// What the channel's claimed total is to become: what was charged, within voucher and balance.
     pub total_claimed: Amount,
@@ -102,12 +92,12 @@ pub struct VoucherClaim {
     pub raise: Amount,
 }
 
-/// What opening found in the log.
+/// What opening found in the newest segment of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
     /// Channels that were charged before; each must be reconciled before it is charged again.
     pub channels: usize,
-    /// Charges in the log.
+    /// Uses in the segment.
     pub charges: u64,
     /// Bytes that a crash left of charges that were never acknowledged; they are cut off.
     pub torn_bytes: u64,
@@ -122,6 +112,20 @@ pub enum OpenMeterError {
     /// The log is damaged or another's.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The system gives no thread.
+    #[error("cannot start the thread that flushes the log: {0}; end other processes and try again")]
+    Thread(#[source] io::Error),
+}
+
+/// Why the next segment was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// It could not be written; the one before goes on.
+    #[error("the log goes on in the segment it is in: {0}")]
+    Kept(#[source] FileError),
+    /// The meter cannot go on.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 /// Why a channel is not served.
@@ -169,223 +173,16 @@ pub enum OpenChannelError {
     },
 }
 
-/// No such channel is open here.
-#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
-#[error("expected an open channel, found {channel_id}; open it with its configuration first")]
-pub struct UnknownChannel {
-    /// What was asked for.
-    pub channel_id: B256,
-}
-
-/// The log could not be flushed. Memory is now ahead of it, so the meter charges and redeems nothing until it is
-/// opened anew; what was acknowledged before is safe.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "the charge was not recorded, so nothing was served: {source}; open the meter again once that is repaired"
-)]
-pub struct CommitError {
-    /// What failed first.
-    pub source: Arc<FileError>,
-}
-
-/// Why a use was not charged, and so must not be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ChargeError {
-    /// The voucher is of a channel that is not open here.
-    #[error(transparent)]
-    UnknownChannel(#[from] UnknownChannel),
-    /// The ledger was not asked about it since the meter was opened (CH-3).
-    #[error(
-        "expected channel {channel_id} to be reconciled with the ledger, found that it is not yet; try again in a moment"
-    )]
-    NotReconciled {
-        /// The channel.
-        channel_id: B256,
-    },
-    /// The channel pays somebody else.
-    #[error(
-        "expected a channel that pays {expected}, found one that pays {found}; each asset has a channel of its own"
-    )]
-    Receiver {
-        /// Who is to be paid.
-        expected: Address,
-        /// Whom the channel pays.
-        found: Address,
-    },
-    /// The channel pays in another token, or in one that is no longer taken.
-    #[error(
-        "expected a channel in token {expected}, found one in {found}; open one in a token that the price is in"
-    )]
-    Token {
-        /// The price's.
-        expected: Address,
-        /// The channel's.
-        found: Address,
-    },
-    /// The contract would not take the voucher.
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-    /// The request id was used for another request, or with another voucher (MET-2).
-    #[error(
-        "expected a new request id or the very request it was used for, found {request_id} with other content; draw a new id"
-    )]
-    RequestReused {
-        /// The id.
-        request_id: B256,
-    },
-    /// The voucher is not above the last one, so it pays for nothing new (MET-2).
-    #[error("expected a voucher above {highest}, found {found}; sign a higher one")]
-    NotGrowing {
-        /// The highest so far.
-        highest: Amount,
-        /// The voucher's.
-        found: Amount,
-    },
-    /// The voucher does not cover what was charged before and this charge.
-    #[error(
-        "expected a voucher of at least {charged} and the price {price}, found {found}; sign a higher one"
-    )]
-    Uncovered {
-        /// Charged so far.
-        charged: Amount,
-        /// The charge.
-        price: Amount,
-        /// The voucher's.
-        found: Amount,
-    },
-    /// The voucher promises more than is there (CH-3).
-    #[error(
-        "expected a voucher of at most {covered} (confirmed balance less pending withdrawal), found {found}; top the \
-         channel up and wait until the ledger has confirmed it"
-    )]
-    BeyondEscrow {
-        /// What the escrow covers.
-        covered: Amount,
-        /// The voucher's.
-        found: Amount,
-    },
-    /// The gateway must claim before it goes on.
-    #[error(
-        "expected at most {cap} of token {token} to be unclaimed, found that this charge would exceed it; try again after the next claim"
-    )]
-    UnclaimedCap {
-        /// The token.
-        token: Address,
-        /// The most that may be unclaimed in it.
-        cap: Amount,
-    },
-    /// The record could not be made durable.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-}
-
-/// Why the log was not compacted.
-#[derive(Debug, thiserror::Error)]
-pub enum CompactError {
-    /// The new log could not be written; the old one goes on.
-    #[error("the log stays as long as it was: {0}")]
-    Kept(#[source] FileError),
-    /// The meter cannot go on.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-}
-
-/// A charge in memory, and the ticket of its durability.
-#[derive(Debug)]
-struct Remembered {
-    record: ChargeRecord,
-    ticket: u64,
-}
-
-#[derive(Debug)]
-struct Channel {
-    config: ChannelConfig,
-    escrow: Option<Escrow>,
-    charged: Amount,
-    /// Oldest first, at most [`REMEMBERED_CHARGES`]; the last has the highest voucher.
-    recent: VecDeque<Remembered>,
-}
-
-impl Channel {
-    fn new(config: ChannelConfig) -> Self {
-        Self { config, escrow: None, charged: Amount::ZERO, recent: VecDeque::new() }
-    }
-
-    fn highest(&self) -> Option<&SignedVoucher> {
-        self.recent.back().map(|last| &last.record.signed)
-    }
-
-    fn max_promised(&self) -> Amount {
-        self.highest().map_or(Amount::ZERO, SignedVoucher::max_claimable)
-    }
-
-    fn claimed(&self) -> Amount {
-        self.escrow.map_or(Amount::ZERO, |escrow| escrow.total_claimed)
-    }
-
-    fn unclaimed(&self) -> U256 {
-        U256::from(self.charged.0.saturating_sub(self.claimed().0))
-    }
-
-    fn remember(&mut self, record: ChargeRecord, ticket: u64) {
-        if self.recent.len() == REMEMBERED_CHARGES {
-            self.recent.pop_front();
-        }
-        self.charged = record.charged_total;
-        self.recent.push_back(Remembered { record, ticket });
-    }
-
-    fn state(&self, channel_id: B256) -> ChannelState {
-        ChannelState {
-            channel_id,
-            config: self.config.clone(),
-            escrow: self.escrow,
-            charged: self.charged,
-            highest: self.highest().cloned(),
-            last_charged_at_s: self.recent.back().map(|last| last.record.at_s),
-        }
-    }
-
-    /// The row that claims what was charged; `None` when nothing is to be claimed or the ledger was not asked yet.
-    fn claim(&self) -> Option<VoucherClaim> {
-        let (escrow, signed) = (self.escrow?, self.highest()?);
-        // A row above the balance would revert the whole batch. A pending withdrawal does not matter: claims go first.
-        let total_claimed = self.charged.min(signed.max_claimable()).min(escrow.balance);
-        let raise = total_claimed.checked_sub(escrow.total_claimed).filter(|raise| *raise > Amount::ZERO)?;
-        Some(VoucherClaim { config: self.config.clone(), signed: signed.clone(), total_claimed, raise })
-    }
-}
-
-/// What a voucher for a charge leads to.
-enum Verdict {
-    Repeated { charged: Charged, ticket: u64 },
-    New { charged_total: Amount },
-}
-
-#[derive(Debug)]
-struct State {
-    channels: BTreeMap<B256, Channel>,
-    /// Charged and not claimed, by token. 256 bits hold the sum of any number of channels.
-    unclaimed: BTreeMap<Address, U256>,
-    /// Applied in memory, not yet given to the log.
-    pending: Vec<Record>,
-    /// Tickets handed out, and up to which the log is durable.
-    issued: u64,
-    durable: u64,
-    /// Absent while a thread is writing it.
-    log: Option<Log>,
-    failed: Option<CommitError>,
-}
-
-/// All channels of one gateway process. Shared by reference between threads; calls block while the disk flushes, and
-/// charges that arrive meanwhile are flushed together.
+/// All channels of one gateway process. Shared by reference between threads; of each change there is a form that blocks
+/// until it is durable, and one, `submit`, that answers a future. What arrives while the disk flushes is flushed together.
 #[derive(Debug)]
 pub struct Meter {
     channels: Channels,
     rules: Rules,
-    state: Mutex<State>,
-    flushed: Condvar,
+    desk: Arc<Desk>,
+    segments: Segments,
     recovery: Recovery,
+    committer: Option<JoinHandle<()>>,
     _lock: File,
 }
 
@@ -396,27 +193,21 @@ impl Meter {
     /// [`OpenMeterError`]; the log has not been changed then.
     pub fn open(dir: &Path, channels: Channels, rules: Rules) -> Result<Self, OpenMeterError> {
         let lock = durable::lock(dir, "lock")?;
-        let mut known = BTreeMap::new();
-        let mut charges = 0;
-        let replay = |record| replay(&mut known, &mut charges, &channels, &rules, record);
-        let (log, torn_bytes) =
-            Log::open(dir.join("charges.log"), &channels, rules.receiver_authorizer, replay)?;
-        let mut unclaimed = BTreeMap::<Address, U256>::new();
-        for channel in known.values() {
-            *unclaimed.entry(channel.config.token).or_default() += channel.unclaimed();
-        }
-        let recovery = Recovery { channels: known.len(), charges, torn_bytes };
-        let state = State {
-            channels: known,
-            unclaimed,
-            pending: Vec::new(),
-            issued: 0,
-            durable: 0,
-            log: Some(log),
-            failed: None,
+        let segments = Segments::new(dir, Owner::new(&channels, rules.receiver_authorizer));
+        let mut books = Books::new(channels.clone(), rules.receiver_authorizer);
+        let opened = segments.open(&mut books)?;
+        let recovery = Recovery {
+            channels: books.channels().len(),
+            charges: opened.charges,
+            torn_bytes: opened.torn_bytes,
         };
-        let state = Mutex::new(state);
-        Ok(Self { channels, rules, state, flushed: Condvar::new(), recovery, _lock: lock })
+        let desk = Arc::new(Desk::new(books, opened.log));
+        let at = Arc::clone(&desk);
+        let committer = thread::Builder::new()
+            .name("meter-committer".to_owned())
+            .spawn(move || at.serve())
+            .map_err(OpenMeterError::Thread)?;
+        Ok(Self { channels, rules, desk, segments, recovery, committer: Some(committer), _lock: lock })
     }
 
     /// What opening found.
@@ -433,15 +224,13 @@ impl Meter {
     pub fn open_channel(&self, config: &ChannelConfig, escrow: Escrow) -> Result<B256, OpenChannelError> {
         self.check_config(config)?;
         let channel_id = self.channels.channel_id(config);
-        let mut state = self.lock();
-        let full = state.channels.len() >= self.rules.max_channels;
-        if let Entry::Vacant(vacant) = state.channels.entry(channel_id) {
-            if full {
-                return Err(OpenChannelError::TooMany { max: self.rules.max_channels });
-            }
-            vacant.insert(Channel::new(config.clone()));
+        let mut state = self.desk.lock();
+        let open = state.books.channels();
+        if open.len() >= self.rules.max_channels && !open.contains_key(&channel_id) {
+            return Err(OpenChannelError::TooMany { max: self.rules.max_channels });
         }
-        state.reconcile(channel_id, |known| *known = Some(escrow));
+        state.books.open_channel(channel_id, config);
+        state.reconcile(channel_id, |known| *known = Some(escrow)).expect("it was opened under this lock");
         Ok(channel_id)
     }
 
@@ -473,8 +262,7 @@ impl Meter {
     /// # Errors
     /// When the channel is not known.
     pub fn reconcile(&self, channel_id: B256, escrow: Escrow) -> Result<(), UnknownChannel> {
-        let known = self.lock().reconcile(channel_id, |known| *known = Some(escrow));
-        if known { Ok(()) } else { Err(UnknownChannel { channel_id }) }
+        self.desk.lock().reconcile(channel_id, |known| *known = Some(escrow))
     }
 
     /// Takes over that the channel's claimed total has become `total`, as the event `Claimed` says; a lower total than
@@ -483,24 +271,35 @@ impl Meter {
     /// # Errors
     /// When the channel is not known.
     pub fn claimed(&self, channel_id: B256, total: Amount) -> Result<(), UnknownChannel> {
-        let known = self.lock().reconcile(channel_id, |known| {
+        self.desk.lock().reconcile(channel_id, |known| {
             if let Some(escrow) = known {
                 escrow.total_claimed = escrow.total_claimed.max(total);
             }
-        });
-        if known { Ok(()) } else { Err(UnknownChannel { channel_id }) }
+        })
     }
 
     /// The state of one channel.
     #[must_use]
     pub fn channel(&self, channel_id: B256) -> Option<ChannelState> {
-        self.lock().channels.get(&channel_id).map(|channel| channel.state(channel_id))
+        self.desk.lock().books.channels().get(&channel_id).map(|channel| state_of(channel_id, channel))
     }
 
     /// All channels, in the order of their ids; after a restart those to be reconciled.
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelState> {
-        self.lock().channels.iter().map(|(id, channel)| channel.state(*id)).collect()
+        let state = self.desk.lock();
+        state.books.channels().iter().map(|(id, channel)| state_of(*id, channel)).collect()
+    }
+
+    /// The highest voucher of a channel, as it can be claimed with. It takes a recovery of the key.
+    #[must_use]
+    pub fn highest(&self, channel_id: B256) -> Option<SignedVoucher> {
+        let (signed, signer) = {
+            let state = self.desk.lock();
+            let channel = state.books.channels().get(&channel_id)?;
+            (channel.highest.clone()?, channel.config.payerAuthorizer)
+        };
+        Some(self.channels.with_right_v(signed, signer))
     }
 
     /// Whether [`Meter::accept`] would take the voucher for the charge now. Nothing is reserved.
@@ -508,37 +307,265 @@ impl Meter {
     /// # Errors
     /// [`ChargeError`], as `accept` would.
     pub fn check(&self, signed: &SignedVoucher, charge: &Charge) -> Result<(), ChargeError> {
-        let signer = {
-            let state = self.lock();
-            state.judge(&self.rules, signed, charge)?;
-            state.signer(signed)?
+        let known = {
+            let state = self.desk.lock();
+            state.books.judge_voucher(&self.rules.unclaimed_caps, signed, charge)?;
+            signer(&state, signed.voucher.channelId)?
         };
-        Ok(self.channels.verify(signed, signer)?)
+        self.check_signature(signed, known)?;
+        Ok(())
     }
 
     /// Charges one use to the channel of the voucher. When it returns, the charge is durable and can be claimed, so the
     /// answer may go (MET-1). A request id that was charged before is answered again without a second charge when
     /// digest and voucher are the same, and refused when not (MET-2); see [`REMEMBERED_CHARGES`].
     ///
+    /// [`REMEMBERED_CHARGES`]: crate::REMEMBERED_CHARGES
+    ///
     /// # Errors
     /// [`ChargeError`]; the use must not be served then.
     pub fn accept(&self, signed: &SignedVoucher, charge: &Charge) -> Result<Charged, ChargeError> {
+        let (state, ticket, charged) = self.charge(signed, charge)?;
+        drop(self.desk.commit(state, ticket)?);
+        Ok(charged)
+    }
+
+    /// As [`Meter::accept`], but does not wait: the answer may go once the future has resolved.
+    ///
+    /// # Errors
+    /// [`ChargeError`]; the use must not be served then.
+    pub fn submit(&self, signed: &SignedVoucher, charge: &Charge) -> Result<Pending<Charged>, ChargeError> {
+        let (state, ticket, charged) = self.charge(signed, charge)?;
+        Ok(self.desk.submit(state, ticket, charged))
+    }
+
+    fn charge(
+        &self,
+        signed: &SignedVoucher,
+        charge: &Charge,
+    ) -> Result<(MutexGuard<'_, State>, u64, Charged), ChargeError> {
         // Outside the lock, since it is what takes the time; whatever else could refuse the voucher is asked before,
         // being cheaper, and again after, being able to change.
         self.check(signed, charge)?;
-        let mut state = self.lock();
-        let (charged, ticket) = match state.judge(&self.rules, signed, charge)? {
-            Verdict::Repeated { charged, ticket } => (charged, ticket),
-            Verdict::New { charged_total } => {
-                if let Some(failed) = &state.failed {
-                    return Err(failed.clone().into());
-                }
-                let ticket = state.apply(signed, charge, charged_total);
-                (Charged { repeated: false, amount: charge.amount, charged_total }, ticket)
-            }
+        let state = self.desk.lock();
+        let verdict = state.books.judge_voucher(&self.rules.unclaimed_caps, signed, charge)?;
+        let record = |charged_total| {
+            Record::Charged(ChargeRecord {
+                signed: signed.clone(),
+                charged_total,
+                amount: charge.amount,
+                units: charge.units,
+                request_id: charge.request_id,
+                request_digest: charge.request_digest,
+                at_s: charge.at_s,
+            })
         };
-        drop(self.commit(state, ticket)?);
+        Ok(carry_out(state, Some(signed.voucher.channelId), verdict, charge.amount, record)?)
+    }
+
+    /// Whether [`Meter::tick`] would take the tick for the charge now. Nothing is reserved.
+    ///
+    /// # Errors
+    /// [`ChargeError`], as `tick` would.
+    pub fn check_tick(&self, tick: &Tick, charge: &Charge) -> Result<(), ChargeError> {
+        self.desk.lock().books.judge_tick(&self.rules.unclaimed_caps, tick, charge).map(drop)
+    }
+
+    /// Charges one use to the window of the tick's channel, at the window's price. When it returns, the charge is durable
+    /// and can be claimed, so the answer may go (MET-1). A request id that was charged before is answered again without a
+    /// second charge when digest and tick are the same, and refused when not (MET-2); see [`REMEMBERED_TICKS`].
+    ///
+    /// [`REMEMBERED_TICKS`]: crate::REMEMBERED_TICKS
+    ///
+    /// # Errors
+    /// [`ChargeError`]; the use must not be served then.
+    pub fn tick(&self, tick: &Tick, charge: &Charge) -> Result<Charged, ChargeError> {
+        let (state, ticket, charged) = self.charge_tick(tick, charge)?;
+        drop(self.desk.commit(state, ticket)?);
         Ok(charged)
+    }
+
+    /// As [`Meter::tick`], but does not wait: the answer may go once the future has resolved.
+    ///
+    /// # Errors
+    /// [`ChargeError`]; the use must not be served then.
+    pub fn submit_tick(&self, tick: &Tick, charge: &Charge) -> Result<Pending<Charged>, ChargeError> {
+        let (state, ticket, charged) = self.charge_tick(tick, charge)?;
+        Ok(self.desk.submit(state, ticket, charged))
+    }
+
+    fn charge_tick(
+        &self,
+        tick: &Tick,
+        charge: &Charge,
+    ) -> Result<(MutexGuard<'_, State>, u64, Charged), ChargeError> {
+        let state = self.desk.lock();
+        let verdict = state.books.judge_tick(&self.rules.unclaimed_caps, tick, charge)?;
+        let record = |_| {
+            Record::Ticked(TickRecord {
+                channel_id: tick.channel_id,
+                index: tick.index,
+                preimage: tick.preimage,
+                units: charge.units,
+                request_id: charge.request_id,
+                request_digest: charge.request_digest,
+                at_s: charge.at_s,
+            })
+        };
+        Ok(carry_out(state, Some(tick.channel_id), verdict, charge.amount, record)?)
+    }
+
+    /// Opens a window of ticks on a channel, which is counted from what is charged so far. `voucher` promises exactly what
+    /// all of them cost. Until the window is used up or closed, the channel is charged by its ticks alone. To open the
+    /// same again changes nothing. What a use is, and at what price, the caller compares with its own terms.
+    ///
+    /// # Errors
+    /// [`WindowError`]; nothing has changed then, unless the log has failed.
+    pub fn open_window(&self, signed: &SignedTickOpen, voucher: &SignedVoucher) -> Result<(), WindowError> {
+        let (state, ticket) = self.begin_window(signed, voucher)?;
+        drop(self.desk.commit(state, ticket)?);
+        Ok(())
+    }
+
+    /// As [`Meter::open_window`], but does not wait.
+    ///
+    /// # Errors
+    /// As [`Meter::open_window`].
+    pub fn submit_window(
+        &self,
+        signed: &SignedTickOpen,
+        voucher: &SignedVoucher,
+    ) -> Result<Pending<()>, WindowError> {
+        let (state, ticket) = self.begin_window(signed, voucher)?;
+        Ok(self.desk.submit(state, ticket, ()))
+    }
+
+    fn begin_window(
+        &self,
+        signed: &SignedTickOpen,
+        voucher: &SignedVoucher,
+    ) -> Result<(MutexGuard<'_, State>, u64), WindowError> {
+        let (caps, open) = (&self.rules.unclaimed_caps, &signed.open);
+        let known = {
+            let state = self.desk.lock();
+            state.books.judge_window(caps, open, voucher)?;
+            signer(&state, open.channelId)?
+        };
+        let key = self.check_signature(voucher, known)?;
+        self.channels.verify_tick_open(signed, &key)?;
+        let mut state = self.desk.lock();
+        if let WindowVerdict::Repeated { ticket } = state.books.judge_window(caps, open, voucher)? {
+            return Ok((state, ticket));
+        }
+        state.is_writable()?;
+        state.issued += 1;
+        state.introduce(open.channelId);
+        state.enter(Record::WindowSigned { voucher: voucher.clone(), open: signed.signature });
+        state.enter(Record::Window(WindowRecord { open: open.clone(), used: 0, tip: open.root }));
+        let ticket = state.issued;
+        Ok((state, ticket))
+    }
+
+    /// Ends the channel's window `root`; what is charged stands, and vouchers or another window go on from there. A
+    /// voucher must exceed all that was promised before, the window's included; another window need not. A channel
+    /// without a window stays as it is. Who may ask, the caller knows. Answers what is charged on the channel.
+    ///
+    /// # Errors
+    /// [`WindowError::NotOpen`] when another window is open; when the channel is not known; when the log has failed.
+    pub fn close_window(&self, channel_id: B256, root: B256) -> Result<Amount, WindowError> {
+        let (state, ticket, charged) = self.end_window(channel_id, root)?;
+        drop(self.desk.commit(state, ticket)?);
+        Ok(charged)
+    }
+
+    /// As [`Meter::close_window`], but does not wait.
+    ///
+    /// # Errors
+    /// As [`Meter::close_window`].
+    pub fn submit_close(&self, channel_id: B256, root: B256) -> Result<Pending<Amount>, WindowError> {
+        let (state, ticket, charged) = self.end_window(channel_id, root)?;
+        Ok(self.desk.submit(state, ticket, charged))
+    }
+
+    fn end_window(
+        &self,
+        channel_id: B256,
+        root: B256,
+    ) -> Result<(MutexGuard<'_, State>, u64, Amount), WindowError> {
+        let mut state = self.desk.lock();
+        state.is_writable()?;
+        let channel = state.books.channel(channel_id)?;
+        let (charged, found) = (channel.charged, channel.window().map(|(open, _)| open.root));
+        if let Some(found) = found {
+            if found != root {
+                return Err(WindowError::NotOpen { root });
+            }
+            state.issued += 1;
+            state.enter(Record::WindowClosed { channel_id, root });
+        }
+        // Also what another call has closed is not durable before this.
+        let ticket = state.issued;
+        Ok((state, ticket, charged))
+    }
+
+    /// Records a use that was settled on the ledger by itself, so that the log has every use. `payment_id` names that
+    /// payment: its transaction, or the hash of the authorization that was spent. A payment that was recorded before is
+    /// answered without a second record when payer, request and charge are the same, and refused when not (MET-2); see
+    /// [`REMEMBERED_EXACT`].
+    ///
+    /// [`REMEMBERED_EXACT`]: crate::REMEMBERED_EXACT
+    ///
+    /// # Errors
+    /// [`RecordExactError`]; the use must not be served then.
+    pub fn record_exact(
+        &self,
+        payer: Address,
+        payment_id: B256,
+        charge: &Charge,
+    ) -> Result<Charged, RecordExactError> {
+        let (state, ticket, charged) = self.begin_exact(payer, payment_id, charge)?;
+        drop(self.desk.commit(state, ticket)?);
+        Ok(charged)
+    }
+
+    /// As [`Meter::record_exact`], but does not wait: the answer may go once the future has resolved.
+    ///
+    /// # Errors
+    /// [`RecordExactError`]; the use must not be served then.
+    pub fn submit_exact(
+        &self,
+        payer: Address,
+        payment_id: B256,
+        charge: &Charge,
+    ) -> Result<Pending<Charged>, RecordExactError> {
+        let (state, ticket, charged) = self.begin_exact(payer, payment_id, charge)?;
+        Ok(self.desk.submit(state, ticket, charged))
+    }
+
+    fn begin_exact(
+        &self,
+        payer: Address,
+        payment_id: B256,
+        charge: &Charge,
+    ) -> Result<(MutexGuard<'_, State>, u64, Charged), RecordExactError> {
+        let Charge { request_id, request_digest, receiver, token, amount, units, at_s } = *charge;
+        if !has_unit_price(amount, units) {
+            return Err(RecordExactError::Units { amount, units });
+        }
+        let exact = ExactRecord {
+            payment_id,
+            payer,
+            receiver,
+            token,
+            amount,
+            units,
+            request_id,
+            request_digest,
+            at_s,
+        };
+        let state = self.desk.lock();
+        let verdict = state.books.judge_exact(&exact)?;
+        Ok(carry_out(state, None, verdict, amount, |_| Record::Exact(exact))?)
     }
 
     /// What can be claimed now, in batches that one transaction holds, largest raise first; rows that raise less than
@@ -547,250 +574,214 @@ impl Meter {
     /// # Errors
     /// When the log cannot be flushed.
     pub fn redeemable(&self, at_least: Amount) -> Result<Vec<Vec<VoucherClaim>>, CommitError> {
-        let state = self.lock();
+        let state = self.desk.lock();
         let ticket = state.issued;
-        let state = self.commit(state, ticket)?;
-        let mut rows: Vec<_> = state.channels.values().filter_map(Channel::claim).collect();
+        let state = self.desk.commit(state, ticket)?;
+        let mut rows: Vec<_> = state.books.channels().values().filter_map(claim_of).collect();
         drop(state);
         rows.retain(|row| row.raise >= at_least);
+        for row in &mut rows {
+            row.signed = self.channels.with_right_v(row.signed.clone(), row.config.payerAuthorizer);
+        }
         rows.sort_by_key(|row| std::cmp::Reverse(row.raise));
         Ok(rows.chunks(CLAIM_ROWS).map(<[_]>::to_vec).collect())
     }
 
-    /// Bytes of the log, so that the caller knows when to compact it.
+    /// The gateway's epoch: the number of the segment that is written.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.desk.lock().epoch
+    }
+
+    /// Bytes of the segment that is written, so that the caller knows when to begin the next.
     ///
     /// # Errors
     /// When the log has failed.
     pub fn log_bytes(&self) -> Result<u64, CommitError> {
-        let state = self.wait_for_log(self.lock())?;
-        Ok(state.log.as_ref().map_or(0, Log::bytes))
+        let (mut state, log) = self.desk.take_log(self.desk.lock())?;
+        let bytes = log.bytes();
+        state.log = Some(log);
+        self.desk.announce(state);
+        Ok(bytes)
     }
 
-    /// Replaces the log by one that holds only what each channel remembers, durably and as a whole. Charges wait
-    /// meanwhile.
+    /// Closes the segment that is written and begins the next, which starts with all that is remembered; answers the
+    /// number of the one that was closed. Charges wait meanwhile. A channel that was not charged since `idle_since_s`
+    /// (UNIX seconds; 0 leaves none out) is forgotten when all that it was promised to pay was claimed: it is to be
+    /// opened again before it is charged again, and no voucher or window from before serves there (MET-2).
     ///
     /// # Errors
-    /// [`CompactError`]; no acknowledged charge is lost.
-    pub fn compact(&self) -> Result<(), CompactError> {
-        let mut state = self.wait_for_log(self.lock())?;
-        let Some(mut log) = state.log.take() else { unreachable!("waited for the log under the lock") };
-        // The snapshot holds what is pending, too.
-        let mut pending = std::mem::take(&mut state.pending);
+    /// [`RotateError`]; no acknowledged charge is lost.
+    pub fn rotate(&self, idle_since_s: u64) -> Result<u64, RotateError> {
+        let (mut state, mut log) = self.desk.take_log(self.desk.lock())?;
+        let batch = std::mem::take(&mut state.unwritten);
         let ticket = state.issued;
-        let mut records = Vec::new();
-        for channel in state.channels.values().filter(|channel| !channel.recent.is_empty()) {
-            records.push(Record::Opened(channel.config.clone()));
-            records.extend(channel.recent.iter().map(|charge| Record::Charged(charge.record.clone())));
-        }
+        let snapshot = state.books.snapshot(idle_since_s);
         drop(state);
-        let rewritten = log.rewrite(&records);
-        let mut state = self.lock();
-        let result = match rewritten {
-            Ok(()) => {
-                state.log = Some(log);
-                state.durable = ticket;
-                Ok(())
-            }
-            Err(RewriteError { source, intact: true }) => {
-                pending.append(&mut state.pending);
-                state.pending = pending;
-                state.log = Some(log);
-                Err(CompactError::Kept(source))
-            }
-            Err(RewriteError { source, intact: false }) => Err(state.fail(source).into()),
+        let closed = log.header.number;
+        let next = match log.append(&batch) {
+            Ok(()) => self.segments.next(&log, &snapshot),
+            Err(source) => Err(BeginError { source, intact: false }),
         };
-        self.flushed.notify_all();
+        let mut state = self.desk.lock();
+        let result = match next {
+            Ok(next) => {
+                state.books.forget_left_out();
+                state.resume(next, ticket);
+                Ok(closed)
+            }
+            Err(BeginError { source, intact: true }) => {
+                state.books.keep_left_out();
+                state.resume(log, ticket);
+                Err(RotateError::Kept(source))
+            }
+            Err(BeginError { source, intact: false }) => Err(state.fail(source).into()),
+        };
+        self.desk.announce(state);
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics while it holds the state")
+    /// The closed segments that were not discarded, in their order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn closed_segments(&self) -> Result<Vec<u64>, FileError> {
+        let epoch = self.epoch();
+        let mut numbers = self.segments.numbers()?;
+        numbers.retain(|number| *number < epoch);
+        Ok(numbers)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.flushed.wait(state).expect("no thread panics while it holds the state")
+    /// The uses of a closed segment, each once and in their order.
+    ///
+    /// # Errors
+    /// [`SegmentError`], when it is not closed or cannot be read.
+    pub fn read_segment(&self, number: u64) -> Result<Usage, SegmentError> {
+        let books = Books::new(self.channels.clone(), self.rules.receiver_authorizer);
+        self.segments.read(number, self.epoch(), books)
     }
 
-    /// Waits until no thread is writing the log.
-    fn wait_for_log<'a>(
+    /// Removes the oldest closed segment, durably, whose uses are of use no more.
+    ///
+    /// # Errors
+    /// [`SegmentError`], when it is not the oldest that is closed or cannot be removed.
+    pub fn discard_segment(&self, number: u64) -> Result<(), SegmentError> {
+        self.segments.discard(number, self.epoch())
+    }
+
+    /// Checks the voucher's signature by the channel's key, or learns that by it.
+    fn check_signature(
         &self,
-        mut state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>, CommitError> {
-        loop {
-            if let Some(failed) = &state.failed {
-                return Err(failed.clone());
-            }
-            if state.log.is_some() {
-                return Ok(state);
-            }
-            state = self.wait(state);
+        signed: &SignedVoucher,
+        (signer, key): (Address, Option<PayerKey>),
+    ) -> Result<PayerKey, crate::channels::SignatureError> {
+        if let Some(key) = key {
+            self.channels.verify_known(signed, &key)?;
+            return Ok(key);
         }
+        let key = self.channels.learn_key(signed, signer)?;
+        self.desk.lock().books.learn_key(signed.voucher.channelId, key);
+        Ok(key)
     }
+}
 
-    /// Returns once all up to `ticket` is durable. The first thread that finds the log free writes for all that wait.
-    fn commit<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        ticket: u64,
-    ) -> Result<MutexGuard<'a, State>, CommitError> {
-        while state.durable < ticket {
-            if let Some(failed) = &state.failed {
-                return Err(failed.clone());
-            }
-            let Some(mut log) = state.log.take() else {
-                state = self.wait(state);
-                continue;
-            };
-            let batch = std::mem::take(&mut state.pending);
-            let last = state.issued;
-            drop(state);
-            let appended = log.append(&batch);
-            state = self.lock();
-            match appended {
-                Ok(()) => {
-                    state.log = Some(log);
-                    state.durable = last;
-                }
-                Err(source) => drop(state.fail(source)),
-            }
-            self.flushed.notify_all();
+impl Drop for Meter {
+    /// What was submitted is flushed first.
+    fn drop(&mut self) {
+        self.desk.close();
+        if let Some(committer) = self.committer.take() {
+            // Had it panicked, nobody is left to be told.
+            let _ = committer.join();
         }
-        Ok(state)
     }
 }
 
 impl State {
-    /// Changes what is known of the channel's escrow; whether there is such a channel.
-    fn reconcile(&mut self, channel_id: B256, change: impl FnOnce(&mut Option<Escrow>)) -> bool {
-        let Some(channel) = self.channels.get_mut(&channel_id) else { return false };
-        let before = channel.unclaimed();
-        change(&mut channel.escrow);
-        // More was claimed than this log knows of: it was restored from an older copy, and goes on from there.
-        channel.charged = channel.charged.max(channel.claimed());
-        let sum = self.unclaimed.entry(channel.config.token).or_default();
-        *sum = *sum - before + channel.unclaimed();
-        true
+    /// Carries out what was judged under the same lock; nothing in it can fail.
+    fn enter(&mut self, record: Record) {
+        self.books.enter(&record, self.issued).expect("it was judged under this lock");
+        self.unwritten.push(record);
     }
 
-    fn signer(&self, signed: &SignedVoucher) -> Result<Address, UnknownChannel> {
-        let channel_id = signed.voucher.channelId;
-        let channel = self.channels.get(&channel_id).ok_or(UnknownChannel { channel_id })?;
-        Ok(channel.config.payerAuthorizer)
+    /// Makes the segment know of the channel that the next record names.
+    fn introduce(&mut self, channel_id: B256) {
+        for record in self.books.introduction(channel_id) {
+            self.enter(record);
+        }
     }
 
-    /// All that can be said without looking at the signature.
-    fn judge(&self, rules: &Rules, signed: &SignedVoucher, charge: &Charge) -> Result<Verdict, ChargeError> {
-        let channel_id = signed.voucher.channelId;
-        let channel = self.channels.get(&channel_id).ok_or(UnknownChannel { channel_id })?;
-        let config = &channel.config;
-        if config.receiver != charge.receiver {
-            return Err(ChargeError::Receiver { expected: charge.receiver, found: config.receiver });
-        }
-        let cap = rules.unclaimed_caps.get(&config.token).copied();
-        let Some(cap) = cap.filter(|_| config.token == charge.token) else {
-            return Err(ChargeError::Token { expected: charge.token, found: config.token });
-        };
-        let found = signed.max_claimable();
-        if let Some(Remembered { record, ticket }) =
-            channel.recent.iter().find(|charged| charged.record.request_id == charge.request_id)
-        {
-            if record.request_digest != charge.request_digest || record.signed.max_claimable() != found {
-                return Err(ChargeError::RequestReused { request_id: charge.request_id });
-            }
-            let (amount, charged_total) = (record.amount, record.charged_total);
-            let charged = Charged { repeated: true, amount, charged_total };
-            return Ok(Verdict::Repeated { charged, ticket: *ticket });
-        }
-        let Some(escrow) = channel.escrow else { return Err(ChargeError::NotReconciled { channel_id }) };
-        let highest = channel.max_promised();
-        if found <= highest {
-            return Err(ChargeError::NotGrowing { highest, found });
-        }
-        let (charged, price) = (channel.charged, charge.amount);
-        let charged_total = charged.checked_add(price).filter(|total| *total <= found);
-        let charged_total = charged_total.ok_or(ChargeError::Uncovered { charged, price, found })?;
-        let covered = escrow.covers();
-        if found > covered {
-            return Err(ChargeError::BeyondEscrow { covered, found });
-        }
-        let unclaimed = self.unclaimed.get(&config.token).copied().unwrap_or_default();
-        if unclaimed + U256::from(price.0) > U256::from(cap.0) {
-            return Err(ChargeError::UnclaimedCap { token: config.token, cap });
-        }
-        Ok(Verdict::New { charged_total })
+    fn is_writable(&self) -> Result<(), CommitError> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Carries out what was judged under the same lock; nothing in it can fail. Returns the ticket to wait for.
-    fn apply(&mut self, signed: &SignedVoucher, charge: &Charge, charged_total: Amount) -> u64 {
-        let channel =
-            self.channels.get_mut(&signed.voucher.channelId).expect("the channel was judged under this lock");
-        self.issued += 1;
-        let record = ChargeRecord {
-            signed: signed.clone(),
-            charged_total,
-            amount: charge.amount,
-            request_id: charge.request_id,
-            request_digest: charge.request_digest,
-            at_s: charge.at_s,
-        };
-        if channel.recent.is_empty() {
-            self.pending.push(Record::Opened(channel.config.clone()));
-        }
-        self.pending.push(Record::Charged(record.clone()));
-        let before = channel.unclaimed();
-        channel.remember(record, self.issued);
-        let sum = self.unclaimed.entry(channel.config.token).or_default();
-        *sum = *sum - before + channel.unclaimed();
-        self.issued
+    /// Goes on with the log, in which all up to `ticket` is durable.
+    fn resume(&mut self, log: Log, ticket: u64) {
+        self.epoch = log.header.number;
+        self.log = Some(log);
+        self.durable = ticket;
     }
 
-    /// From now on nothing is durable any more.
-    fn fail(&mut self, source: FileError) -> CommitError {
-        let error = CommitError { source: Arc::new(source) };
-        self.failed = Some(error.clone());
-        error
+    fn reconcile(
+        &mut self,
+        channel_id: B256,
+        change: impl FnOnce(&mut Option<Escrow>),
+    ) -> Result<(), UnknownChannel> {
+        // Nobody waits for it to be durable: after a restart it is found out anew.
+        if let Some(record) = self.books.reconcile(channel_id, change)? {
+            self.enter(record);
+        }
+        Ok(())
     }
 }
 
-/// Takes one record of the log over into memory; what is wrong with it when it cannot follow those before.
-fn replay(
-    known: &mut BTreeMap<B256, Channel>,
-    charges: &mut u64,
-    channels: &Channels,
-    rules: &Rules,
-    record: Record,
-) -> Result<(), &'static str> {
-    match record {
-        Record::Opened(config) => {
-            if config.receiverAuthorizer != rules.receiver_authorizer {
-                return Err("it opens a channel of another authorizer");
+/// Carries out what was judged under the lock that `state` is.
+fn carry_out(
+    mut state: MutexGuard<'_, State>,
+    channel_id: Option<B256>,
+    verdict: Verdict,
+    amount: Amount,
+    record: impl FnOnce(Amount) -> Record,
+) -> Result<(MutexGuard<'_, State>, u64, Charged), CommitError> {
+    match verdict {
+        Verdict::Repeated { charged, ticket } => Ok((state, ticket, charged)),
+        Verdict::New { charged_total } => {
+            state.is_writable()?;
+            state.issued += 1;
+            if let Some(channel_id) = channel_id {
+                state.introduce(channel_id);
             }
-            match known.entry(channels.channel_id(&config)) {
-                // A crash may have torn the first charge off the record that opens its channel; the next first charge
-                // opens it again.
-                Entry::Occupied(open) if open.get().recent.is_empty() => Ok(()),
-                Entry::Occupied(_) => Err("it opens a channel that was charged"),
-                Entry::Vacant(vacant) => {
-                    vacant.insert(Channel::new(config));
-                    Ok(())
-                }
-            }
-        }
-        Record::Charged(record) => {
-            let channel =
-                known.get_mut(&record.signed.voucher.channelId).ok_or("it charges an unknown channel")?;
-            let max = record.signed.max_claimable();
-            let grows = max > channel.max_promised();
-            let least = channel.charged.checked_add(record.amount);
-            let adds_up = least.is_some_and(|least| (least..=max).contains(&record.charged_total));
-            if !grows || !adds_up {
-                return Err("it does not follow from the charge before");
-            }
-            channel.remember(record, 0);
-            *charges += 1;
-            Ok(())
+            state.enter(record(charged_total));
+            let ticket = state.issued;
+            Ok((state, ticket, Charged { repeated: false, amount, charged_total }))
         }
     }
+}
+
+/// Who signs for the channel, and by which key when that is known.
+fn signer(state: &State, channel_id: B256) -> Result<(Address, Option<PayerKey>), UnknownChannel> {
+    let channel = state.books.channel(channel_id)?;
+    Ok((channel.config.payerAuthorizer, channel.key))
+}
+
+fn state_of(channel_id: B256, channel: &Channel) -> ChannelState {
+    ChannelState {
+        channel_id,
+        config: channel.config.clone(),
+        escrow: channel.escrow,
+        charged: channel.charged,
+        promised: channel.promised(),
+        window: channel.window().map(|(open, used)| WindowState { open: open.clone(), used }),
+        last_charged_at_s: channel.last_charged_at_s,
+    }
+}
+
+/// The row that claims what was charged; `None` when nothing is to be claimed or the ledger was not asked yet.
+fn claim_of(channel: &Channel) -> Option<VoucherClaim> {
+    let (escrow, signed) = (channel.escrow?, channel.highest.clone()?);
+    // A row above the balance would revert the whole batch. A pending withdrawal does not matter: claims go first.
+    let total_claimed = channel.charged.min(signed.max_claimable()).min(escrow.balance);
+    let raise = total_claimed.checked_sub(escrow.total_claimed).filter(|raise| *raise > Amount::ZERO)?;
+    Some(VoucherClaim { config: channel.config.clone(), signed, total_claimed, raise })
 }
 
 #[cfg(test)]
@@ -839,12 +830,13 @@ mod tests {
                 receiver: address(2),
                 token: address(4),
                 amount: Amount(10),
+                units: 1,
                 at_s: 0,
             };
             meter.accept(&signed, &charge)
         };
         assert!(accept(&meter, 10).is_ok());
-        meter.lock().log.as_mut().unwrap().break_writes();
+        meter.desk.lock().log.as_mut().unwrap().break_writes();
         assert!(matches!(accept(&meter, 20), Err(ChargeError::Commit(_))));
         assert!(
             matches!(accept(&meter, 20), Err(ChargeError::Commit(_))),

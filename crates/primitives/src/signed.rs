@@ -26,6 +26,20 @@ sol! {
         uint128 maxClaimableAmount;
     }
 
+    /// The payer's anchor of a window of uses on a channel: up to `maxTicks` of `unitPrice` each, counted by `gateway`
+    /// from `base` on, each paid for by one preimage of the hash chain that ends in `root`. `termsHash` is the hash of
+    /// what a use is.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct TickOpen {
+        address gateway;
+        bytes32 channelId;
+        uint128 base;
+        uint128 unitPrice;
+        uint32 maxTicks;
+        bytes32 root;
+        bytes32 termsHash;
+    }
+
     /// A buyer's wish for the key of one version, answered only to `hpkePublicKey` and only by `gateway`.
     #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct KeyRequest {
@@ -43,6 +57,18 @@ sol! {
 pub fn channels_domain(chain_id: u64, channels: Address) -> Eip712Domain {
     eip712_domain! {
         name: "x402 Batch Settlement",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: channels,
+    }
+}
+
+/// The domain of what payers sign for gateways, and the ledger never sees: `("Residual Gateway", "1", chain, contract)`,
+/// with the contract of the channels that are paid through.
+#[must_use]
+pub fn gateway_domain(chain_id: u64, channels: Address) -> Eip712Domain {
+    eip712_domain! {
+        name: "Residual Gateway",
         version: "1",
         chain_id: chain_id,
         verifying_contract: channels,
@@ -77,6 +103,8 @@ impl ChannelConfig {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::{U256, keccak256};
+    use alloy_sol_types::SolValue;
     use serde_json::Value;
 
     use super::*;
@@ -102,5 +130,38 @@ mod tests {
             let digest: B256 = serde_json::from_value(vector["digest"].clone()).unwrap();
             assert_eq!(voucher.eip712_signing_hash(&domain), digest);
         }
+    }
+
+    /// Written out after EIP-712 by hand: the type string, the fields in words, the domain.
+    #[test]
+    fn a_window_is_signed_over_all_of_its_fields() {
+        let (gateway, channels) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let open = TickOpen {
+            gateway,
+            channelId: B256::repeat_byte(3),
+            base: 40,
+            unitPrice: 5,
+            maxTicks: 1024,
+            root: B256::repeat_byte(6),
+            termsHash: B256::repeat_byte(7),
+        };
+        let types = "TickOpen(address gateway,bytes32 channelId,uint128 base,uint128 unitPrice,uint32 maxTicks,\
+                     bytes32 root,bytes32 termsHash)";
+        let fields = (
+            gateway,
+            open.channelId,
+            U256::from(40),
+            U256::from(5),
+            U256::from(1024),
+            open.root,
+            open.termsHash,
+        );
+        let message = keccak256([keccak256(types).to_vec(), fields.abi_encode()].concat());
+        let domain_types =
+            "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
+        let domain = (keccak256("Residual Gateway"), keccak256("1"), U256::from(9), channels);
+        let domain = keccak256([keccak256(domain_types).to_vec(), domain.abi_encode()].concat());
+        let digest = keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat());
+        assert_eq!(open.eip712_signing_hash(&gateway_domain(9, channels)), digest);
     }
 }

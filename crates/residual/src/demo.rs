@@ -349,6 +349,7 @@ impl Story<'_> {
                 receiver,
                 token: self.client.currency().token,
                 amount: price,
+                units: 1,
                 at_s: residual_client::now_s(),
             };
             meter.accept(&voucher, &charge).map_err(DemoError::from)?;

@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256, aliases::U40};
 use proptest::prelude::*;
 use residual_meter::{
-    ChargeError, Charged, CompactError, Escrow, FileError, Meter, OpenChannelError, OpenMeterError,
-    REMEMBERED_CHARGES, SignatureError, VoucherClaim,
+    ChargeError, Charged, Escrow, FileError, Meter, OpenChannelError, OpenMeterError, REMEMBERED_CHARGES,
+    RotateError, SignatureError, VoucherClaim,
 };
 use residual_primitives::Amount;
 use tempfile::tempdir;
@@ -39,6 +39,32 @@ fn a_use_is_charged_and_redeemed() {
     assert!(claims(&meter).is_empty(), "an older event does not undo a newer one");
     meter.accept(&payer.voucher(120), &charge(3, 10)).unwrap();
     assert_eq!((claims(&meter)[0].total_claimed, claims(&meter)[0].raise), (Amount(111), Amount(10)));
+}
+
+/// MET-1: a known key does not prove v, which the contract needs: the row that claims has the right one, whether the
+/// wrong one came with a channel's first voucher or a later one, and after a restart.
+#[test]
+fn met_1_a_flipped_v_is_taken_and_claimed_with_the_right_one() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let mut meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+    for request in 1..=4 {
+        let right = payer.voucher(u128::from(request) * 10);
+        let mut flipped = right.clone();
+        flipped.signature[64] = 55 - right.signature[64];
+        let signed = if request == 2 { &right } else { &flipped };
+        meter.accept(signed, &charge(request, 10)).unwrap();
+        assert_eq!(claims(&meter)[0].signed, right);
+        assert_eq!(meter.highest(payer.channel_id), Some(right));
+        flipped.signature[64] = 29;
+        let refused = meter.accept(&flipped, &charge(request, 10));
+        assert!(matches!(refused, Err(ChargeError::Signature(SignatureError::Parity { found: 29 }))));
+        if request == 3 {
+            drop(meter);
+            meter = open(dir.path());
+            meter.reconcile(payer.channel_id, escrow(1_000)).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -198,7 +224,7 @@ fn the_unclaimed_cap_holds_over_all_channels_of_a_token() {
     meter.accept(&a.voucher(1_200_000), &charge(2, 600_000)).unwrap();
 }
 
-/// MET-2: a repeated request is answered once more and charged once, also after restart and compaction; the same id
+/// MET-2: a repeated request is answered once more and charged once, also after restart and rotation; the same id
 /// with anything else is refused.
 #[test]
 fn met_2_a_repeated_request_is_charged_once() {
@@ -224,7 +250,7 @@ fn met_2_a_repeated_request_is_charged_once() {
         let under_another_id = meter.accept(&payer.voucher(10), &charge(2, 10));
         assert!(matches!(under_another_id, Err(ChargeError::NotGrowing { .. })));
         if round == 0 {
-            meter.compact().unwrap();
+            meter.rotate(0).unwrap();
         } else {
             drop(meter);
             meter = open(dir.path());
@@ -265,27 +291,27 @@ fn one_process_at_a_time() {
 }
 
 #[test]
-fn a_compaction_that_fails_stops_nothing() {
+fn a_rotation_that_fails_stops_nothing() {
     let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
     let meter = open(dir.path());
     meter.open_channel(&payer.config, escrow(1_000)).unwrap();
     for request in 1..=20 {
         meter.accept(&payer.voucher(u128::from(request)), &charge(request, 1)).unwrap();
     }
-    let draft = dir.path().join("charges.log.new");
+    let draft = dir.path().join("charges-1.log.new");
     std::fs::create_dir(&draft).unwrap();
     let long = meter.log_bytes().unwrap();
-    assert!(matches!(meter.compact(), Err(CompactError::Kept(_))));
+    assert!(matches!(meter.rotate(0), Err(RotateError::Kept(_))));
     assert_eq!(meter.log_bytes().unwrap(), long);
     meter.accept(&payer.voucher(21), &charge(21, 1)).unwrap();
     std::fs::remove_dir(&draft).unwrap();
-    meter.compact().unwrap();
+    meter.rotate(0).unwrap();
     assert!(meter.log_bytes().unwrap() < long);
     meter.accept(&payer.voucher(22), &charge(22, 1)).unwrap();
     let before = meter.channel(payer.channel_id).unwrap();
     drop(meter);
     let meter = open(dir.path());
-    assert_eq!(meter.recovery().charges, u64::try_from(REMEMBERED_CHARGES).unwrap() + 1);
+    assert_eq!(meter.recovery().charges, 1, "what is remembered of the segment before is no use of this one");
     meter.reconcile(payer.channel_id, escrow(1_000)).unwrap();
     assert_eq!(meter.channel(payer.channel_id).unwrap(), before);
     assert!(meter.accept(&payer.voucher(15), &charge(15, 1)).unwrap().repeated);
@@ -344,7 +370,7 @@ proptest! {
                 }
                 _ => {
                     if noise % 2 == 0 {
-                        meter.compact().unwrap();
+                        meter.rotate(0).unwrap();
                     }
                     drop(meter);
                     meter = open(dir.path());

@@ -84,6 +84,7 @@ pub(crate) fn charge(request: u64, amount: u128) -> Charge {
         receiver: RECEIVER,
         token: TOKEN,
         amount: Amount(amount),
+        units: 1,
         at_s: 1_800_000_000 + request,
     }
 }

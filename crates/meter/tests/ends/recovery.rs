@@ -29,7 +29,7 @@ fn history() -> History {
     let dir = tempdir().unwrap();
     let payers = [Payer::new(1), Payer::new(2)];
     let meter = open(dir.path());
-    let log = dir.path().join("charges.log");
+    let log = dir.path().join("charges-0.log");
     let mut acknowledged = Vec::new();
     for payer in &payers {
         meter.open_channel(&payer.config, escrow(1_000)).unwrap();
@@ -55,7 +55,7 @@ impl History {
     }
 
     fn log(&self) -> PathBuf {
-        self.dir.path().join("charges.log")
+        self.dir.path().join("charges-0.log")
     }
 
     /// Every charge that was acknowledged while the file was at most `length` bytes can be claimed.
@@ -179,7 +179,7 @@ fn met_1_a_hole_before_a_later_flush_is_reported() {
 /// Where the process that is killed finds its directory.
 const KILLED_IN: &str = "RESIDUAL_METER_KILLED_IN";
 
-/// MET-1: kill -9 in the middle of charging, thirty times over on one log with compactions in between; whatever was
+/// MET-1: kill -9 in the middle of charging, thirty times over on one log with rotations in between; whatever was
 /// said to be charged is there.
 #[test]
 fn met_1_a_killed_process_loses_no_acknowledged_charge() {
@@ -223,7 +223,7 @@ fn charges_until_it_is_killed() {
         writeln!(out, "charged {total}").unwrap();
         out.flush().unwrap();
         if total % 16 == 0 {
-            meter.compact().unwrap();
+            meter.rotate(0).unwrap();
         }
     }
 }
@@ -242,14 +242,27 @@ fn a_log_of_another_gateway_chain_contract_or_version_is_refused() {
     refused(Channels::new(channels().chain_id(), Address::ZERO), rules());
     open(dir);
 
-    // Frames are bound to the header of their file: those from before a compaction do not fit behind the new one.
+    // Frames are bound to the header of their file: those of a segment do not fit behind that of the next.
     let meter = open(dir);
-    meter.compact().unwrap();
+    meter.rotate(0).unwrap();
     drop(meter);
-    let mut mixed = fs::read(history.log()).unwrap();
-    mixed.truncate(FRAME);
-    mixed.extend_from_slice(&history.bytes[FRAME..]);
-    damaged_at(history.open_with(&mixed));
+    let next = dir.join("charges-1.log");
+    let whole = fs::read(&next).unwrap();
+    fs::write(&next, [&whole[..FRAME], &history.bytes[FRAME..]].concat()).unwrap();
+    damaged_at(Meter::open(dir, channels(), rules()));
+    // Nor is a segment another one by another name.
+    fs::write(&next, &history.bytes).unwrap();
+    let renamed = Meter::open(dir, channels(), rules());
+    assert!(matches!(
+        renamed,
+        Err(OpenMeterError::Log(LogError::OtherSegment { expected: 1, found: 0, .. }))
+    ));
+    fs::write(&next, whole).unwrap();
+    open(dir);
+    // The undivided log of the first version is not passed over.
+    fs::write(dir.join("charges.log"), &history.bytes).unwrap();
+    let old = Meter::open(dir, channels(), rules());
+    assert!(matches!(old, Err(OpenMeterError::Log(LogError::OtherVersion { found: 1, .. }))));
 }
 
 proptest! {

@@ -92,6 +92,7 @@ fn charge_every_channel(data: &Path, round: u64) -> u128 {
                 receiver: purse.config().receiver,
                 token: client.currency().token,
                 amount,
+                units: 1,
                 at_s: round,
             };
             meter.accept(&voucher, &charge).unwrap();
