@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-primitives", 0),
     ("residual-royalty", 1),
     ("residual-classifier", 1),
+    ("residual-usage", 1),
     ("residual-ledger", 2),
     ("residual-local-ledger", 2),
     ("residual-content", 2),
