@@ -37,8 +37,9 @@ pub const REMEMBERED_CHARGES: usize = 8;
 pub const REMEMBERED_TICKS: usize = 64;
 
 /// How many of the newest uses that were settled by themselves are remembered. The ledger takes a payment once, so an
-/// older one cannot be settled again for another use.
-pub const REMEMBERED_EXACT: usize = 4_096;
+/// older one cannot be settled again for another use; and who answers a repetition must not take a payment that was good
+/// for longer than it takes to settle so many.
+pub const REMEMBERED_EXACT: usize = 65_536;
 
 /// Whether the newest segment has what it takes to read a channel's next charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,8 +32,8 @@ pub use durable::FileError;
 pub use escrow::Escrow;
 pub use log::LogError;
 pub use meter::{
-    ChannelState, Meter, OpenChannelError, OpenMeterError, Recovery, RotateError, Rules, VoucherClaim,
-    WITHDRAW_DELAYS_S, WindowState,
+    CLAIM_ROWS, ChannelState, Meter, OpenChannelError, OpenMeterError, Recovery, RotateError, Rules,
+    VoucherClaim, WITHDRAW_DELAYS_S, WindowState,
 };
 pub use purse::{
     OpenPurseError, OpenWindowError, PromiseError, Purse, RESERVED_TICKS, ResumeError, TickError, WindowPlan,

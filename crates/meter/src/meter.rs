@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The most rows of one claim transaction.
-const CLAIM_ROWS: usize = 100;
+pub const CLAIM_ROWS: usize = 100;
 
 /// The withdraw delays that the contract takes, in seconds: 15 minutes to 30 days.
 pub const WITHDRAW_DELAYS_S: RangeInclusive<u64> = 15 * 60..=30 * 24 * 60 * 60;
@@ -542,27 +542,28 @@ impl Meter {
         Ok(self.desk.submit(state, ticket, charged))
     }
 
+    /// Whether [`Meter::record_exact`] would find the use recorded before. Nothing is recorded.
+    ///
+    /// # Errors
+    /// [`RecordExactError`], as `record_exact` would.
+    pub fn check_exact(
+        &self,
+        payer: Address,
+        payment_id: B256,
+        charge: &Charge,
+    ) -> Result<bool, RecordExactError> {
+        let exact = exact_record(payer, payment_id, charge)?;
+        Ok(matches!(self.desk.lock().books.judge_exact(&exact)?, Verdict::Repeated { .. }))
+    }
+
     fn begin_exact(
         &self,
         payer: Address,
         payment_id: B256,
         charge: &Charge,
     ) -> Result<(MutexGuard<'_, State>, u64, Charged), RecordExactError> {
-        let Charge { request_id, request_digest, receiver, token, amount, units, at_s } = *charge;
-        if !has_unit_price(amount, units) {
-            return Err(RecordExactError::Units { amount, units });
-        }
-        let exact = ExactRecord {
-            payment_id,
-            payer,
-            receiver,
-            token,
-            amount,
-            units,
-            request_id,
-            request_digest,
-            at_s,
-        };
+        let exact = exact_record(payer, payment_id, charge)?;
+        let amount = exact.amount;
         let state = self.desk.lock();
         let verdict = state.books.judge_exact(&exact)?;
         Ok(carry_out(state, None, verdict, amount, |_| Record::Exact(exact))?)
@@ -585,6 +586,22 @@ impl Meter {
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.raise));
         Ok(rows.chunks(CLAIM_ROWS).map(<[_]>::to_vec).collect())
+    }
+
+    /// What can be claimed of one channel now; none when nothing can. All of it is durable.
+    ///
+    /// # Errors
+    /// When the log cannot be flushed.
+    pub fn claim_row(&self, channel_id: B256) -> Result<Option<VoucherClaim>, CommitError> {
+        let state = self.desk.lock();
+        let ticket = state.issued;
+        let state = self.desk.commit(state, ticket)?;
+        let mut row = state.books.channels().get(&channel_id).and_then(claim_of);
+        drop(state);
+        if let Some(row) = &mut row {
+            row.signed = self.channels.with_right_v(row.signed.clone(), row.config.payerAuthorizer);
+        }
+        Ok(row)
     }
 
     /// The gateway's epoch: the number of the segment that is written.
@@ -683,6 +700,15 @@ impl Meter {
         self.desk.lock().books.learn_key(signed.voucher.channelId, key);
         Ok(key)
     }
+}
+
+/// What is recorded of a use that was settled by itself.
+fn exact_record(payer: Address, payment_id: B256, charge: &Charge) -> Result<ExactRecord, RecordExactError> {
+    let Charge { request_id, request_digest, receiver, token, amount, units, at_s } = *charge;
+    if !has_unit_price(amount, units) {
+        return Err(RecordExactError::Units { amount, units });
+    }
+    Ok(ExactRecord { payment_id, payer, receiver, token, amount, units, request_id, request_digest, at_s })
 }
 
 impl Drop for Meter {

@@ -344,6 +344,31 @@ impl Purse {
         Ok(signed)
     }
 
+    /// Signs for `total`, cumulative: as [`Purse::promise`] when that is more than was promised, else again what was
+    /// promised or less, which gives nothing away. So a payer goes on where the gateway says that it stands.
+    ///
+    /// # Errors
+    /// [`PromiseError`]; what is promised has not changed then.
+    pub fn promise_to<E>(
+        &mut self,
+        total: Amount,
+        sign: impl FnOnce(&B256) -> Result<[u8; 65], E>,
+    ) -> Result<SignedVoucher, PromiseError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match total.checked_sub(self.promised()).filter(|more| *more > Amount::ZERO) {
+            Some(more) => self.promise(more, sign),
+            None => self.sign(total, sign),
+        }
+    }
+
+    /// What the ledger has confirmed, as far as the purse was told.
+    #[must_use]
+    pub fn escrow(&self) -> &Escrow {
+        &self.escrow
+    }
+
     /// Opens a window of ticks on the channel, from what is charged there so far. `sign` gets two digests, of the voucher
     /// and of the anchor, and answers r, s, v (27 or 28). Both are durable before they are returned, to be sent to the
     /// gateway; [`Purse::window`] has them again. The chain is drawn from `seed`, which the purse does not keep.

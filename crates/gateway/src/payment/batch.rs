@@ -50,12 +50,15 @@ pub(super) async fn serve<T>(
         receiver: call.receiver,
         token: app.shop.token(),
         amount: call.price,
+        units: call.units,
         at_s: now_s(),
     };
     channel.check(&signed, &charge).await?;
     let answer = work.await?;
-    let charged = tokio::task::block_in_place(|| app.meter.accept(&signed, &charge));
-    let charged = charged.map_err(|error| channel.refusal(&signed, error))?;
+    let charged = match app.meter.submit(&signed, &charge) {
+        Ok(pending) => pending.await.map_err(|error| channel.refusal(&signed, error.into()))?,
+        Err(error) => return Err(channel.refusal(&signed, error)),
+    };
     let (transaction, amount) = deposited
         .map_or_else(Default::default, |(transaction, amount): (B256, Amount)| {
             (transaction.to_string(), amount.to_string())
@@ -135,7 +138,7 @@ impl<'a> Channel<'a> {
         checked.map_err(|error| self.refusal(signed, error))?;
         let state = self.app.meter.channel(self.id).expect("it was checked a moment ago");
         let (charged, found) = (state.charged, signed.max_claimable());
-        let repeated = state.highest.is_some_and(|highest| found <= highest.max_claimable());
+        let repeated = found <= state.promised;
         if repeated || charged.checked_add(charge.amount) == Some(found) {
             return Ok(());
         }
@@ -154,7 +157,7 @@ impl<'a> Channel<'a> {
         let Some(state) = self.app.meter.channel(self.id) else {
             return self.unpaid(reason::UNAVAILABLE, detail);
         };
-        let voucher = state.highest.map(|highest| VoucherState {
+        let voucher = self.app.meter.highest(self.id).map(|highest| VoucherState {
             signed_max_claimable: highest.max_claimable(),
             signature: Bytes::copy_from_slice(&highest.signature).into(),
         });
@@ -196,9 +199,16 @@ impl<'a> Channel<'a> {
             ChargeError::Receiver { .. } => self.unpaid(reason::RECEIVER, error),
             ChargeError::Token { .. } => self.unpaid(reason::TOKEN, error),
             ChargeError::RequestReused { .. } => Problem::conflict(error).into(),
+            ChargeError::InsideWindow { .. } => Problem::conflict(error).into(),
             ChargeError::UnknownChannel(_) | ChargeError::NotReconciled { .. } => {
                 self.unpaid(reason::UNAVAILABLE, error)
             }
+            // No tick is taken here, and every price is whole.
+            ChargeError::Units { .. }
+            | ChargeError::NoWindow { .. }
+            | ChargeError::WindowPrice { .. }
+            | ChargeError::NotNextTick { .. }
+            | ChargeError::NotOfTheChain { .. } => Problem::internal(error).into(),
             ChargeError::UnclaimedCap { .. } => Problem::unavailable(error, Duration::from_secs(10)).into(),
             ChargeError::Commit(error) => {
                 tracing::error!(%error, "a charge could not be recorded; restart the gateway once that is repaired");

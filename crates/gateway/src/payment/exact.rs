@@ -1,19 +1,22 @@
 //! The scheme `exact`: one signed transfer into the asset's till for one call, carried to the ledger before the answer.
 
-use residual_client::{SignedTransfer, now_s};
-use residual_meter::ExactUse;
+use std::{sync::Arc, time::Duration};
+
+use residual_client::{ChannelView, SignedTransfer, now_s};
+use residual_meter::{Charge, RecordExactError};
 use residual_primitives::B256;
 use residual_x402::{
     PaymentPayload, SettleResponse,
     exact::{Authorization, reason},
 };
+use tokio::sync::OwnedMutexGuard;
 
 use super::{Call, Refusal, request_id, shop::refused};
 use crate::{App, problem::Problem};
 
 /// Serves what a signed transfer pays for.
 pub(super) async fn serve<T>(
-    app: &App,
+    app: &Arc<App>,
     call: &Call<'_>,
     payment: &PaymentPayload,
     name: Option<B256>,
@@ -37,7 +40,6 @@ pub(super) async fn serve<T>(
         let expected = call.price;
         return Err(unpaid(reason::VALUE, format!("expected a transfer of {expected} units, found {value}")));
     }
-    let needed = app.shop.validity(now_s());
     let transfer = SignedTransfer {
         token: app.shop.token(),
         from,
@@ -49,55 +51,81 @@ pub(super) async fn serve<T>(
         signature,
     };
     // The nonce serves once, and so does this lock: of two like requests at once the second finds the first's record.
-    let _turn = app.seats.of(transfer.id()).lock_owned().await;
-    let usage = ExactUse {
-        payment: transfer.id(),
+    let turn = app.seats.of(transfer.id()).lock_owned().await;
+    let charge = Charge {
         request_id: request_id(name, &[transfer.id().as_slice()]),
         request_digest: call.digest,
-        payer: from,
         receiver: call.receiver,
         token: transfer.token,
-        units: call.units,
-        unit_price: call.unit_price,
         amount: call.price,
+        units: call.units,
         at_s: now_s(),
     };
-    let recorded = app.meter.exact_recorded(&usage).map_err(Problem::conflict)?;
-    if !recorded {
-        if valid_before <= needed.end {
-            let detail = format!("expected a transfer good beyond {}, found {valid_before}", needed.end);
-            return Err(unpaid(reason::VALID_BEFORE, detail));
-        }
-        if valid_after >= needed.start {
-            let detail = format!("expected a transfer good before {}, found {valid_after}", needed.start);
-            return Err(unpaid(reason::VALID_AFTER, detail));
-        }
-        if !app.client.is_sponsored(&app.account, &transfer).await? {
-            let checked = app.client.check_transfer(&app.account, &transfer).await;
-            if let Err(error) = checked {
-                return Err(unpaid(reason::REFUSED, refused(error)?));
-            }
+    check_validity(app, call, &transfer)?;
+    let recorded = app.meter.check_exact(from, transfer.id(), &charge).map_err(Problem::conflict)?;
+    if !recorded && !app.client.is_sponsored(&app.account, &transfer).await? {
+        let checked = app.client.check_transfer(&app.account, &transfer).await;
+        if let Err(error) = checked {
+            return Err(unpaid(reason::REFUSED, refused(error)?));
         }
     }
     let answer = work.await?;
-    let done = match app.client.sponsor_transfer(&app.account, &transfer).await {
-        Ok(done) => done,
-        Err(error) => return Err(unpaid(reason::REFUSED, refused(error)?)),
+    // Once begun it is finished, whether or not the caller still waits: what is paid is recorded.
+    let settling = tokio::spawn(settle(Arc::clone(app), transfer, charge, turn));
+    let done = settling.await.map_err(|_| Problem::internal("the payment could not be carried out"))?;
+    let transaction = match done? {
+        Ok(transaction) => transaction,
+        Err(detail) => return Err(unpaid(reason::REFUSED, detail)),
     };
-    tokio::task::block_in_place(|| app.meter.record_exact(&usage)).map_err(|error| {
-        tracing::error!(%error, "a use could not be recorded; restart the gateway once that is repaired");
-        Problem::unavailable("uses cannot be recorded here at present", std::time::Duration::from_secs(60))
-    })?;
-    app.note_paid(call.receiver);
     let paid = SettleResponse {
         success: true,
         error_reason: None,
         error_message: None,
         payer: Some(from),
-        transaction: done.transaction.to_string(),
+        transaction: transaction.to_string(),
         network: app.shop.network(),
         amount: Some(value.to_string()),
         extra: serde_json::Map::new(),
     };
     Ok((answer, paid))
+}
+
+/// A transfer is taken while it is good, and only one that is not good for long: what served before is remembered as long
+/// as it could be sent again (MET-2).
+fn check_validity(app: &App, call: &Call<'_>, transfer: &SignedTransfer) -> Result<(), Refusal> {
+    let needed = app.shop.validity(now_s());
+    let latest = needed.start + 2 * app.shop.timeout().as_secs();
+    let found = transfer.valid_before_s;
+    if !(needed.end + 1..=latest).contains(&found) {
+        let detail =
+            format!("expected a transfer that is good until {} to {latest}, found {found}", needed.end + 1);
+        return Err(app.shop.unpaid(call, reason::VALID_BEFORE, detail));
+    }
+    let found = transfer.valid_after_s;
+    if found >= needed.start {
+        let detail = format!("expected a transfer that is good before {}, found {found}", needed.start);
+        return Err(app.shop.unpaid(call, reason::VALID_AFTER, detail));
+    }
+    Ok(())
+}
+
+/// Carries the transfer to the ledger and makes the use durable: its transaction, or why the ledger refused.
+async fn settle(
+    app: Arc<App>,
+    transfer: SignedTransfer,
+    charge: Charge,
+    _turn: OwnedMutexGuard<Option<ChannelView>>,
+) -> Result<Result<B256, String>, Refusal> {
+    let done = match app.client.sponsor_transfer(&app.account, &transfer).await {
+        Ok(done) => done,
+        Err(error) => return Ok(Err(refused(error)?)),
+    };
+    app.note_paid(charge.receiver);
+    let unrecorded = |error: RecordExactError| {
+        tracing::error!(%error, "a use could not be recorded; restart the gateway once that is repaired");
+        Problem::unavailable("uses cannot be recorded here at present", Duration::from_secs(60))
+    };
+    let pending = app.meter.submit_exact(transfer.from, transfer.id(), &charge).map_err(unrecorded)?;
+    pending.await.map_err(|error| unrecorded(error.into()))?;
+    Ok(Ok(done.transaction))
 }

@@ -9,6 +9,8 @@ mod refusal;
 mod seats;
 mod shop;
 
+use std::sync::Arc;
+
 use axum::http::HeaderValue;
 use residual_primitives::{Amount, B256};
 use residual_x402::{
@@ -32,7 +34,7 @@ pub(crate) enum Outcome<T> {
 
 /// Serves `work` when it is paid by `header`. `work` is not begun before the payment is known to be good.
 pub(crate) async fn paid<T: Send>(
-    app: &App,
+    app: &Arc<App>,
     call: &Call<'_>,
     header: Option<&HeaderValue>,
     work: impl Future<Output = Result<T, Problem>> + Send,
