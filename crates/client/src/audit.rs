@@ -5,7 +5,7 @@ use residual_primitives::{Address, Amount, AssetId, RevenueKind, U256};
 use residual_royalty::{Audit, AuditDifference, Report, Revenue, Snapshot};
 use serde::Serialize;
 
-use crate::{Client, LedgerError};
+use crate::{Client, LedgerError, UsageAudit, UsageDifference};
 
 /// Why the audit did not come to an end.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum AuditError {
         "expected every recorded unit to be owed to somebody or a named remainder, found a token where it is not"
     )]
     NotAccounted,
+    /// Revenue and usage records do not agree, or the records are not what was committed.
+    #[error(transparent)]
+    Usage(#[from] UsageDifference),
     /// The ledger cannot be reached.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -32,6 +35,8 @@ pub struct Audited {
     pub block: u64,
     /// Balances compared with the ledger's own.
     pub balances: usize,
+    /// What gateways recorded, held against what they claimed.
+    pub usage: UsageAudit,
     /// The whole account.
     #[serde(flatten)]
     pub report: Report,
@@ -67,7 +72,8 @@ impl Client {
         if !report.every_unit_is_accounted_for() {
             return Err(AuditError::NotAccounted);
         }
-        Ok(Audited { events: entries.len(), block: head.number, balances, report })
+        let usage = self.audit_usage(head.number).await?;
+        Ok(Audited { events: entries.len(), block: head.number, balances, usage, report })
     }
 
     /// The ledger's own answer for every balance that the audit reckoned, in the state after a block.

@@ -198,6 +198,28 @@ impl Home {
         write_durably(&path, &text)
     }
 
+    /// Keeps bytes, whole or not at all, beneath a directory that is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write_bytes(&self, place: &str, bytes: &[u8]) -> Result<(), HomeError> {
+        write_durably(&self.path(place), bytes)
+    }
+
+    /// Bytes that were kept, if there are any; at most so many.
+    ///
+    /// # Errors
+    /// When there are more, or they cannot be read.
+    pub fn read_bytes(&self, place: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
+        let path = self.path(place);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&path, "read")(error)),
+            Ok(found) if found.len() > max => Err(HomeError::TooLarge { path, found: found.len() }),
+            Ok(_) => fs::read(&path).map(Some).map_err(failed(&path, "read")),
+        }
+    }
+
     /// Takes a lock, which is held until the file is dropped or the process dies; none when another process held it all
     /// the time that was waited.
     ///

@@ -19,6 +19,7 @@ mod serve;
 mod settlement;
 mod shares;
 mod show;
+mod usage;
 
 use std::{
     collections::BTreeMap,
@@ -63,6 +64,7 @@ pub use serve::{CallPrice, ServeError};
 pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedTransfer};
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow};
+pub use usage::{PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
 
 /// Why the ledger did not do, or did not say, what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +193,8 @@ pub struct Suite {
     pub licences: Address,
     /// Revenue accounting.
     pub royalties: Address,
+    /// The roots of what gateways recorded.
+    pub usage: Address,
     /// Takes deposits into channels by allowance.
     pub transfer_collector: Address,
     /// What every till is a proxy of.

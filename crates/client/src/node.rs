@@ -342,6 +342,7 @@ impl Client {
             shares: deployment.shares.address,
             licences: deployment.licences.address,
             royalties,
+            usage: deployment.usage.address,
             transfer_collector: deployment.transfer_collector.address,
             till_implementation,
             deployment,

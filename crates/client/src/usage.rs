@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_sol_types::SolEvent;
 use residual_ledger::{
     Account, LogQuery,
-    contracts::{CANONICAL_CHANNELS, channels::Channels as ChannelsContract, test_usd::TestUSD, usage::Usage},
+    contracts::{
+        CANONICAL_CHANNELS, channels::Channels as ChannelsContract, test_usd::TestUSD, usage::Usage,
+    },
     usage::read_commitment,
 };
 use residual_meter::{Lane as MeterLane, UsageEntry};
@@ -260,7 +262,12 @@ impl Client {
         let committed: B256 =
             self.call(self.suite().usage, &Usage::rootsCall { gateway: who, epoch }).await?;
         if committed == B256::ZERO {
-            let call = Usage::commitCall { epoch, root: head.root, records: head.records, file: crate::digest(&file) };
+            let call = Usage::commitCall {
+                epoch,
+                root: head.root,
+                records: head.records,
+                file: crate::digest(&file),
+            };
             self.send(gateway, self.suite().usage, &call).await?;
         } else if committed != head.root {
             return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
@@ -280,7 +287,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`UsageError`].
-    pub async fn keep_usage(&self, gateway: Address, epoch: u64, bytes: &[u8]) -> Result<PublishedEpoch, UsageError> {
+    pub async fn keep_usage(
+        &self,
+        gateway: Address,
+        epoch: u64,
+        bytes: &[u8],
+    ) -> Result<PublishedEpoch, UsageError> {
         let commitment = self.usage_commitment(gateway, epoch).await?;
         let (records, root) = read(gateway, epoch, bytes)?;
         if root != commitment.root {
@@ -296,10 +308,8 @@ impl Client {
     /// # Errors
     /// When the ledger cannot be reached.
     pub async fn usage_commitments(&self, to_block: u64) -> Result<Vec<Commitment>, LedgerError> {
-        let query = LogQuery {
-            events: vec![Usage::Committed::SIGNATURE_HASH],
-            ..LogQuery::of([self.suite().usage])
-        };
+        let query =
+            LogQuery { events: vec![Usage::Committed::SIGNATURE_HASH], ..LogQuery::of([self.suite().usage]) };
         let deployment = &self.suite().deployment;
         let logs = self.chain().logs(&query, deployment.block.number, to_block).await?;
         let commitments = logs.iter().map(|log| {
@@ -335,7 +345,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`UsageError`].
-    pub async fn prove_usage(&self, gateway: Address, epoch: u64, index: u64) -> Result<UsageProof, UsageError> {
+    pub async fn prove_usage(
+        &self,
+        gateway: Address,
+        epoch: u64,
+        index: u64,
+    ) -> Result<UsageProof, UsageError> {
         let root: B256 = self.call(self.suite().usage, &Usage::rootsCall { gateway, epoch }).await?;
         if root == B256::ZERO {
             return Err(UsageError::NotCommitted { gateway, epoch });
@@ -348,8 +363,7 @@ impl Client {
         let tree = Tree::new(records.iter().map(UsageRecord::leaf).collect());
         let at = usize::try_from(index).ok().and_then(|at| records.get(at));
         let (Some(record), Some(proof)) = (at, tree.proof(index)) else { return Err(no_record) };
-        let call =
-            Usage::verifyCall { gateway, epoch, index, record: record.hash(), proof: proof.clone() };
+        let call = Usage::verifyCall { gateway, epoch, index, record: record.hash(), proof: proof.clone() };
         // Both by the rules here and by the contract's own.
         if !verify(root, record, &proof) || !self.call(self.suite().usage, &call).await? {
             return Err(UsageError::NotProven { gateway, epoch, index, root });
@@ -408,14 +422,17 @@ impl Client {
         };
         let from = self.suite().deployment.block.number;
         let logs = self.chain().logs(&query, from, block).await.map_err(LedgerError::from)?;
-        let mut channels: BTreeSet<B256> = logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
+        let mut channels: BTreeSet<B256> =
+            logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
         let of_gateway = totals.iter().filter(|(_, recorded)| recorded.gateway == gateway);
         channels.extend(of_gateway.filter(|(_, recorded)| !recorded.is_exact).map(|(channel, _)| channel));
         for channel in channels {
             let claimed = self.channel_at(channel, block).await?.escrow.total_claimed;
             if let Some(beyond) = totals.claimed_beyond(channel, claimed) {
                 let recorded = totals.get(channel).map_or(Amount::ZERO, |recorded| recorded.charged);
-                return Err(UsageDifference::ClaimedBeyond { gateway, channel, claimed, recorded, beyond }.into());
+                return Err(
+                    UsageDifference::ClaimedBeyond { gateway, channel, claimed, recorded, beyond }.into()
+                );
             }
             let outstanding = totals.outstanding(channel, claimed);
             found.outstanding = [found.outstanding, outstanding].into_iter().sum();
@@ -454,7 +471,9 @@ impl Client {
             let arrived = came.fold(U256::ZERO, U256::saturating_add).saturating_to();
             let recorded = [exact, Amount(settled)].into_iter().sum();
             if Amount(arrived) < recorded {
-                return Err(UsageDifference::NeverArrived { asset, arrived: Amount(arrived), recorded }.into());
+                return Err(
+                    UsageDifference::NeverArrived { asset, arrived: Amount(arrived), recorded }.into()
+                );
             }
         }
         Ok(())
