@@ -74,6 +74,8 @@ bindings! {
     eip3009_deposit_collector: Eip3009DepositCollector from "../../contracts/abi/Eip3009DepositCollector.json";
     /// Deposits into channels by a plain allowance.
     transfer_deposit_collector: TransferDepositCollector from "../../contracts/abi/TransferDepositCollector.json";
+    /// The roots of what gateways recorded.
+    usage: Usage from "../../contracts/abi/Usage.json";
     /// Several calls in one.
     multicall3: Multicall3 from "../../contracts/abi/Multicall3.json";
     /// The development currency: six decimals, permit, EIP-3009.

@@ -187,6 +187,8 @@ pub struct Deployment {
     pub eip3009_collector: Placed,
     /// The project's collector for deposits by allowance.
     pub transfer_collector: Placed,
+    /// What gateways commit their usage records to.
+    pub usage: Placed,
     /// The currencies that were listed from the start; the first is the one that prices are said in.
     pub listed: Vec<Address>,
     /// The development currency, if there is one.
@@ -222,6 +224,7 @@ impl Deployment {
             ("Channels", self.channels),
             ("Eip3009DepositCollector", self.eip3009_collector),
             ("TransferDepositCollector", self.transfer_collector),
+            ("Usage", self.usage),
         ]);
         contracts.extend(self.test_usd.map(|placed| ("TestUSD", placed)));
         contracts
@@ -270,6 +273,7 @@ impl Deployment {
             (Contract::Licences, self.licences),
             (Contract::Royalties, self.royalties),
             (Contract::TransferDepositCollector, self.transfer_collector),
+            (Contract::Usage, self.usage),
         ];
         for (contract, at) in core {
             if placed(chain, contract, at.address).await?.is_none() {
@@ -319,6 +323,7 @@ pub async fn suite(sender: &Sender, parameters: &Parameters) -> Result<Deploymen
     let channels = there(chain, "Channels", CANONICAL_CHANNELS).await?;
     let eip3009_collector = there(chain, "Eip3009DepositCollector", CANONICAL_EIP3009_COLLECTOR).await?;
     let transfer_collector = create2(sender, Contract::TransferDepositCollector, B256::ZERO, &[]).await?;
+    let usage = create2(sender, Contract::Usage, B256::ZERO, &[]).await?;
     let mut listed = parameters.listed.clone();
     let test_usd = match parameters.test_usd {
         true => Some(create2(sender, Contract::TestUSD, B256::ZERO, &[]).await?),
@@ -388,6 +393,7 @@ pub async fn suite(sender: &Sender, parameters: &Parameters) -> Result<Deploymen
         channels,
         eip3009_collector,
         transfer_collector,
+        usage,
         listed,
         test_usd,
     })

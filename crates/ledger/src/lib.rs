@@ -18,6 +18,7 @@ mod revert;
 mod rpc;
 pub mod token;
 mod transact;
+pub mod usage;
 
 pub use account::{Account, DevelopmentKeyError, InvalidKey};
 pub use alloy_primitives::{Address, B256, Bytes, Signature, U256};
