@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_sol_types::SolEvent;
 use residual_ledger::{
     Account, LogQuery,
-    contracts::{
-        CANONICAL_CHANNELS, channels::Channels as ChannelsContract, test_usd::TestUSD, usage::Usage,
-    },
+    contracts::{CANONICAL_CHANNELS, Usage, channels::Channels as ChannelsContract, test_usd::TestUSD},
     usage::read_commitment,
 };
 use residual_meter::{Lane as MeterLane, UsageEntry};
@@ -273,6 +271,17 @@ impl Client {
             return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
         }
         Ok(PublishedEpoch { gateway: who, epoch, records: head.records, root: head.root })
+    }
+
+    /// Whether a final block has the gateway's word on an epoch.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn usage_is_final(&self, gateway: Address, epoch: u64) -> Result<bool, LedgerError> {
+        let block = self.chain().final_head().await?.number;
+        let root: B256 =
+            self.call_at(self.suite().usage, &Usage::rootsCall { gateway, epoch }, block).await?;
+        Ok(root != B256::ZERO)
     }
 
     /// The bytes of a published epoch; none when they are not here.

@@ -4,19 +4,24 @@
 //! has waited for a quarter of the channel's withdraw delay, or at once when the payer asks to withdraw; and never when
 //! they raise less than their row costs. Then the till is settled and swept. Each step may be repeated: a crash between
 //! any two loses nothing and pays nothing twice (CH-1).
+//!
+//! Before anything is claimed, the epoch that it rests on is closed, its usage records are published and their root is
+//! committed on the ledger: so at every block the records of a gateway cover what it has claimed (AUD-1).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use residual_client::{LedgerError, Till, now_s};
+use residual_client::{LedgerError, Till, UsageError, now_s};
 use residual_ledger::{
     LogQuery, LogStream, SolEvent, Update,
     contracts::{CANONICAL_CHANNELS, channels::Channels},
 };
-use residual_meter::{ChannelState, VoucherClaim};
+use residual_meter::{
+    ChannelState, CommitError, FileError, LogError, RotateError, SegmentError, UsageEntry, VoucherClaim,
+};
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use tokio::sync::watch;
 
@@ -28,6 +33,9 @@ const WORTH: u128 = 50;
 /// Gas of one more row in a claim, rounded up (`contracts/gas.json`, voucher of a batch).
 const ROW_GAS: u128 = 20_000;
 
+/// How long a channel of which all is claimed is remembered after its last use, in seconds.
+const FORGET_AFTER_S: u64 = 30 * 24 * 60 * 60;
+
 /// The wei of a coin.
 const COIN_WEI: u128 = 1_000_000_000_000_000_000;
 
@@ -38,11 +46,17 @@ pub struct SettlementRules {
     pub coin_price: Amount,
     /// How often is looked what is due.
     pub interval: Duration,
+    /// How long an epoch may last when nothing is claimed.
+    pub epoch: Duration,
 }
 
 impl Default for SettlementRules {
     fn default() -> Self {
-        Self { coin_price: Amount::ZERO, interval: Duration::from_secs(10) }
+        Self {
+            coin_price: Amount::ZERO,
+            interval: Duration::from_secs(10),
+            epoch: Duration::from_secs(60 * 60),
+        }
     }
 }
 
@@ -51,6 +65,25 @@ fn row_cost(rules: &SettlementRules, wei_per_gas: u128) -> Amount {
     let wei = U256::from(ROW_GAS) * U256::from(wei_per_gas);
     let units = (wei * U256::from(rules.coin_price.0)).div_ceil(U256::from(COIN_WEI));
     Amount(units.saturating_to())
+}
+
+/// Why settling was interrupted; the next look goes on.
+#[derive(Debug, thiserror::Error)]
+enum SettlementError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Why a row is claimed now, or not.
@@ -84,6 +117,8 @@ pub(crate) struct Settlement {
     written_off: BTreeSet<B256>,
     /// Tills that may hold something: claimed and not swept yet.
     unswept: BTreeSet<Address>,
+    /// When the epoch that is written began, as far as this process knows.
+    epoch_began: Instant,
 }
 
 impl Settlement {
@@ -95,6 +130,7 @@ impl Settlement {
             withdrawing: BTreeSet::new(),
             written_off: BTreeSet::new(),
             unswept: BTreeSet::new(),
+            epoch_began: Instant::now(),
         }
     }
 
@@ -196,16 +232,10 @@ impl Settlement {
         }
     }
 
-    async fn try_settle(&mut self, all: bool) -> Result<(), LedgerError> {
-        let head = self.app.client.chain().head().await?;
+    async fn try_settle(&mut self, all: bool) -> Result<(), SettlementError> {
+        let head = self.app.client.chain().head().await.map_err(LedgerError::from)?;
         let cost = row_cost(&self.rules, head.base_fee_wei.unwrap_or_default());
-        let batches = match tokio::task::block_in_place(|| self.app.meter.redeemable(Amount(1))) {
-            Ok(batches) => batches,
-            Err(error) => {
-                tracing::error!(%error, "nothing can be claimed");
-                return Ok(());
-            }
-        };
+        let batches = tokio::task::block_in_place(|| self.app.meter.redeemable(Amount(1)))?;
         let rows: Vec<VoucherClaim> = batches.into_iter().flatten().collect();
         let known: BTreeMap<B256, ChannelState> =
             self.app.meter.channels().into_iter().map(|channel| (channel.channel_id, channel)).collect();
@@ -231,10 +261,44 @@ impl Settlement {
             }
         }
         self.waiting_since_s = still_waiting;
+        // The rows were made before the epoch is closed, so its records cover them.
+        let long = self.epoch_began.elapsed() >= self.rules.epoch;
+        self.publish(all || long || !due.is_empty()).await?;
         for batch in due.chunks(residual_meter::CLAIM_ROWS) {
             self.claim(batch).await?;
         }
-        self.sweep().await
+        Ok(self.sweep().await?)
+    }
+
+    /// Closes the epoch if that is wanted and anything was used in it; publishes every closed epoch and commits to it.
+    async fn publish(&mut self, close: bool) -> Result<(), SettlementError> {
+        let meter = &self.app.meter;
+        if close && meter.uses() > 0 {
+            let idle_since_s = now_s().saturating_sub(FORGET_AFTER_S);
+            tokio::task::block_in_place(|| meter.rotate(idle_since_s))?;
+            self.epoch_began = Instant::now();
+        }
+        for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {
+            let entries = tokio::task::block_in_place(|| -> Result<Vec<UsageEntry>, SettlementError> {
+                Ok(meter.read_segment(epoch)?.collect::<Result<_, _>>()?)
+            })?;
+            let mut assets = BTreeMap::new();
+            for entry in &entries {
+                if !assets.contains_key(&entry.receiver)
+                    && let Some(till) = self.app.till_at(entry.receiver).await?
+                {
+                    assets.insert(entry.receiver, till.asset);
+                }
+            }
+            self.app.client.publish_usage(&self.app.account, epoch, &entries, &assets).await?;
+            // A block that may be taken back is no place to keep the only word of it.
+            if self.app.client.usage_is_final(self.app.account.address(), epoch).await? {
+                tokio::task::block_in_place(|| meter.discard_segment(epoch))?;
+            } else {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn claim(&mut self, rows: &[VoucherClaim]) -> Result<(), LedgerError> {

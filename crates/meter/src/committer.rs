@@ -93,6 +93,8 @@ pub(crate) struct State {
     pub(crate) log: Option<Log>,
     /// The number of the segment that it is.
     pub(crate) epoch: u64,
+    /// How many uses it has.
+    pub(crate) uses: u64,
     pub(crate) failed: Option<CommitError>,
     closing: bool,
 }
@@ -126,7 +128,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(books: Books, log: Log) -> Self {
+    pub(crate) fn new(books: Books, log: Log, uses: u64) -> Self {
         let state = State {
             books,
             unwritten: Vec::new(),
@@ -136,6 +138,7 @@ impl Desk {
             waiters: 0,
             wakers: BTreeMap::new(),
             epoch: log.header.number,
+            uses,
             log: Some(log),
             failed: None,
             closing: false,

@@ -201,7 +201,7 @@ impl Meter {
             charges: opened.charges,
             torn_bytes: opened.torn_bytes,
         };
-        let desk = Arc::new(Desk::new(books, opened.log));
+        let desk = Arc::new(Desk::new(books, opened.log, opened.charges));
         let at = Arc::clone(&desk);
         let committer = thread::Builder::new()
             .name("meter-committer".to_owned())
@@ -610,6 +610,12 @@ impl Meter {
         self.desk.lock().epoch
     }
 
+    /// How many uses the segment has that is written.
+    #[must_use]
+    pub fn uses(&self) -> u64 {
+        self.desk.lock().uses
+    }
+
     /// Bytes of the segment that is written, so that the caller knows when to begin the next.
     ///
     /// # Errors
@@ -644,6 +650,8 @@ impl Meter {
         let result = match next {
             Ok(next) => {
                 state.books.forget_left_out();
+                // What came while the log was away goes into the next segment.
+                state.uses = state.unwritten.iter().filter(|record| record.is_use()).count() as u64;
                 state.resume(next, ticket);
                 Ok(closed)
             }
@@ -726,6 +734,7 @@ impl State {
     /// Carries out what was judged under the same lock; nothing in it can fail.
     fn enter(&mut self, record: Record) {
         self.books.enter(&record, self.issued).expect("it was judged under this lock");
+        self.uses += u64::from(record.is_use());
         self.unwritten.push(record);
     }
 
