@@ -163,7 +163,7 @@ impl Client {
         self.sign_deposit(payer, &config, amount, valid_for_s).await
     }
 
-    async fn sign_deposit(
+    pub(crate) async fn sign_deposit(
         &self,
         payer: &Account,
         config: &ChannelConfig,

@@ -19,6 +19,7 @@ mod serve;
 mod settlement;
 mod shares;
 mod show;
+mod spend;
 mod usage;
 
 use std::{
@@ -64,6 +65,7 @@ pub use serve::{CallPrice, ServeError};
 pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedTransfer};
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow};
+pub use spend::{Budget, PaidAnswer, Payer, SpendError};
 pub use usage::{PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
 
 /// Why the ledger did not do, or did not say, what was asked.

@@ -13,13 +13,16 @@ use residual_ledger::{
     http::{self, Request, Response, Url},
 };
 use residual_meter::{PromiseError, Purse, SignedVoucher};
-use residual_primitives::{Address, Amount, AssetId, B256, Bytes, U256, signed::ChannelConfig};
+use residual_primitives::{
+    Address, Amount, AssetId, B256, Bytes,
+    signed::{ChannelConfig, Voucher},
+};
 use residual_x402::{
     HeaderError, Network, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentPayload,
     PaymentRequired, PaymentRequirements, SettleResponse, VERSION,
     batch::{
-        self, ChannelState, Deposit, DepositAuthorization, DepositConsent, Payload, VoucherState, WireVoucher,
-        reason,
+        self, ChannelState, Deposit, DepositAuthorization, DepositConsent, Payload, VoucherState,
+        WireVoucher, reason,
     },
     decode, encode,
 };
@@ -47,7 +50,9 @@ pub struct Budget {
 #[derive(Debug, thiserror::Error)]
 pub enum SpendError {
     /// The request did not come through, or no answer came.
-    #[error("expected an answer of {host}, found none: {source}; the call may be repeated, it is not paid twice")]
+    #[error(
+        "expected an answer of {host}, found none: {source}; the call may be repeated, it is not paid twice"
+    )]
     Http {
         /// Where.
         host: String,
@@ -62,7 +67,9 @@ pub enum SpendError {
     #[error("the gateway's payment header: {0}")]
     Header(#[from] HeaderError),
     /// A 402 without a price.
-    #[error("expected a 402 that says what is asked for (x402 v2), found one without the header {PAYMENT_REQUIRED}")]
+    #[error(
+        "expected a 402 that says what is asked for (x402 v2), found one without the header {PAYMENT_REQUIRED}"
+    )]
     NoPrice,
     /// None of the ways to pay is one that is known here.
     #[error(
@@ -91,7 +98,9 @@ pub enum SpendError {
         found: Address,
     },
     /// The call is dearer than allowed.
-    #[error("expected a call of at most {allowed} units, found that it costs {price}: allow more with --max-price")]
+    #[error(
+        "expected a call of at most {allowed} units, found that it costs {price}: allow more with --max-price"
+    )]
     TooDear {
         /// What may be spent.
         allowed: Amount,
@@ -195,7 +204,13 @@ pub struct Payer {
 impl Payer {
     /// A payer that signs with `account` for calls of `asset`.
     #[must_use]
-    pub fn new(client: Arc<Client>, account: Account, asset: AssetId, budget: Budget, http: http::Client) -> Self {
+    pub fn new(
+        client: Arc<Client>,
+        account: Account,
+        asset: AssetId,
+        budget: Budget,
+        http: http::Client,
+    ) -> Self {
         Self { client, account, asset, budget, http, state: Mutex::default() }
     }
 
@@ -233,11 +248,17 @@ impl Payer {
             }
             if response.status() != http::StatusCode::PAYMENT_REQUIRED {
                 // Not served and not charged; the voucher serves the next call.
-                return Ok(PaidAnswer { response, charged: Amount::ZERO, deposited: Amount::ZERO, channel: None });
+                return Ok(PaidAnswer {
+                    response,
+                    charged: Amount::ZERO,
+                    deposited: Amount::ZERO,
+                    channel: None,
+                });
             }
             let again = asked(&response)?;
             let word = again.error.clone().unwrap_or_default();
-            let changed = again.accepts.iter().all(|way| !required.accepts.iter().any(|old| way.is_accepted_by(old)));
+            let changed =
+                again.accepts.iter().all(|way| !required.accepts.iter().any(|old| way.is_accepted_by(old)));
             corrections += 1;
             if corrections > CORRECTIONS_MAX || !(changed || self.corrected(open, &again).await?) {
                 return Err(SpendError::Refused { reason: word, detail: detail_of(response).await });
@@ -287,7 +308,10 @@ impl Payer {
                 return Err(SpendError::Refused { reason, detail: detail_of(response).await });
             }
         }
-        Err(SpendError::Refused { reason: reason::CUMULATIVE_MISMATCH.to_owned(), detail: "again and again".to_owned() })
+        Err(SpendError::Refused {
+            reason: reason::CUMULATIVE_MISMATCH.to_owned(),
+            detail: "again and again".to_owned(),
+        })
     }
 
     async fn send(&self, request: &Request, payment: Option<&str>) -> Result<Response, SpendError> {
@@ -323,7 +347,11 @@ impl Payer {
     }
 
     /// The channel for this way to pay: the one in use, or the one that all calls of this payer share.
-    async fn open<'a>(&self, state: &'a mut State, way: &PaymentRequirements) -> Result<&'a mut Open, SpendError> {
+    async fn open<'a>(
+        &self,
+        state: &'a mut State,
+        way: &PaymentRequirements,
+    ) -> Result<&'a mut Open, SpendError> {
         let config = self.config(way)?;
         let same = |open: &Open| open.purse.config() == &config;
         if !state.open.as_ref().is_some_and(same) {
@@ -336,7 +364,8 @@ impl Payer {
         Ok(state.open.as_mut().expect("it was opened"))
     }
 
-    /// The channel that the gateway asks for. Its salt is the payer's own for this asset, so that a restart finds it again.
+    /// The channel that the gateway asks for. Its salt is that of stock clients: a restart finds it again, and so does any
+    /// other program of the payer.
     fn config(&self, way: &PaymentRequirements) -> Result<ChannelConfig, SpendError> {
         let extra = batch_extra(way)?;
         let payer = self.account.address();
@@ -449,16 +478,24 @@ impl Payer {
         let nonce = alloy_primitives::keccak256((channel, ahead.salt).abi_encode());
         let call = TestUSD::authorizationStateCall { authorizer: self.account.address(), nonce };
         let used = self.client.call(token, &call).await?;
-        Ok(used || self.client.chain().head().await.map_err(LedgerError::from)?.timestamp_s >= ahead.valid_before_s)
+        Ok(used
+            || self.client.chain().head().await.map_err(LedgerError::from)?.timestamp_s
+                >= ahead.valid_before_s)
     }
 
     fn promise_to(&self, open: &mut Open, total: Amount) -> Result<SignedVoucher, SpendError> {
-        let sign = |digest: &B256| Ok::<_, std::convert::Infallible>(self.account.sign_hash(*digest).as_bytes());
+        let sign =
+            |digest: &B256| Ok::<_, std::convert::Infallible>(self.account.sign_hash(*digest).as_bytes());
         Ok(open.purse.promise_to(total, sign)?)
     }
 
     /// Takes over what the gateway says it charged.
-    async fn settled(&self, open: &mut Open, paid: &Signed, receipt: &SettleResponse) -> Result<Amount, SpendError> {
+    async fn settled(
+        &self,
+        open: &mut Open,
+        paid: &Signed,
+        receipt: &SettleResponse,
+    ) -> Result<Amount, SpendError> {
         let extra = serde_json::from_value::<batch::SettleExtra>(receipt.extra.clone().into());
         let extra = extra.map_err(|source| HeaderError::Json { what: "a channel's state", source })?;
         let now = extra.channel_state.charged_cumulative_amount.unwrap_or(paid.total);
@@ -489,14 +526,24 @@ impl Payer {
         let voucher = serde_json::from_value::<VoucherState>(said("voucherState")).ok();
         let claimed = open.purse.escrow().total_claimed;
         let charged = state.and_then(|state| state.charged_cumulative_amount).unwrap_or(claimed);
-        let proven = voucher.map_or(claimed, |voucher| voucher.signed_max_claimable);
-        let promised = open.purse.promised();
-        if charged > promised || charged > proven.max(claimed) || charged < claimed {
-            return Err(SpendError::Dishonest { charged, promised });
+        let proven = voucher.filter(|voucher| self.has_signed(channel, voucher));
+        let proven = proven.map_or(claimed, |voucher| voucher.signed_max_claimable);
+        if charged > proven.max(claimed) || charged < claimed {
+            return Err(SpendError::Dishonest { charged, promised: proven.max(claimed) });
         }
         let news = charged != open.charged;
         open.charged = charged;
         Ok(news)
+    }
+}
+
+impl Payer {
+    /// Whether a voucher that a gateway shows is the payer's, perhaps of another program.
+    fn has_signed(&self, channel: B256, shown: &VoucherState) -> bool {
+        let voucher = Voucher { channelId: channel, maxClaimableAmount: shown.signed_max_claimable.0 };
+        let channels = self.client.channels();
+        SignedVoucher::new(voucher, &shown.signature)
+            .is_ok_and(|signed| channels.verify(&signed, self.account.address()).is_ok())
     }
 }
 

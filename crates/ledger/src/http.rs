@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-pub use reqwest::{Client, Error, RequestBuilder, Url};
+pub use reqwest::{
+    Body, Client, Error, Method, Request, RequestBuilder, Response, StatusCode, Url,
+    header::{self, HeaderValue},
+};
 
 /// Makes a client; nothing is sent.
 ///

@@ -1,0 +1,5 @@
+//! Paid calls over real HTTP, on an embedded ledger, of a model that was trained and published: from a payer's first
+//! request to the owner's revenue, the usage records and the audit.
+
+mod payer;
+mod support;

@@ -1,0 +1,150 @@
+//! What the tests share: a marketplace with one model, and a gateway that serves it.
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use residual_classifier::{Model, Sample, TrainConfig, onnx, parse_csv, train};
+use residual_client::{
+    ANY_PORT, Budget, Client, Governance, Ground, Payer, Person, Profile, Publication, PublishedAsset,
+};
+use residual_gateway::{Config, Gateway, Limits, PaymentRules, Serving, SettlementRules};
+use residual_ledger::http::{self, Method, Request, Url};
+use residual_primitives::{Amount, AssetKind, Bps, Rates, Reach, Rights, Terms, VersionsGranted};
+use tempfile::TempDir;
+
+/// What a call costs, in the smallest unit.
+pub(crate) const PRICE: Amount = Amount(2_000);
+/// What each payer is given.
+pub(crate) const PURSE: Amount = Amount(50_000_000);
+
+/// A marketplace in development mode: dev:1 has published a model, dev:9 is the gateway, dev:2 and on are payers.
+pub(crate) struct World {
+    pub(crate) client: Arc<Client>,
+    pub(crate) model: PublishedAsset,
+    pub(crate) twin: Model,
+    pub(crate) digits: Vec<Sample>,
+    dir: TempDir,
+}
+
+fn examples(place: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(place)
+}
+
+fn terms(client: &Client) -> Terms {
+    Terms {
+        rights: Rights::ACCESS.with(Rights::INFER),
+        versions: VersionsGranted::AllUntilExpiry,
+        reach: Reach::All,
+        renewable: false,
+        transferable: true,
+        rates: Rates::default(),
+        derivations: 0,
+        period_s: 0,
+        supply_cap: 0,
+        price: Amount(1_000_000),
+        currency: client.currency().token,
+        eligibility_hook: residual_primitives::Address::ZERO,
+        training_unit_price: Amount::ZERO,
+        inference_unit_price: PRICE,
+        legal_text: "MIT".to_owned(),
+        text_cid: String::new(),
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ground = Ground::Embedded(ANY_PORT);
+        let no_password = |_| unreachable!("development mode asks for none");
+        let client =
+            Client::init(&dir.path().join("data"), true, &ground, &Governance::default(), no_password)
+                .await
+                .unwrap();
+        let digits = parse_csv(&fs::read(examples("digits-a/digits.csv")).unwrap()).unwrap();
+        let twin = train(&digits, &TrainConfig::default()).unwrap();
+        let folder = dir.path().join("reader");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("reader.onnx"), onnx::export(&twin)).unwrap();
+        fs::copy(examples("digits-model.toml"), folder.join("model.toml")).unwrap();
+        let owner = account(&client, 1);
+        let publication = Publication {
+            path: folder,
+            kind: AssetKind::Model,
+            name: "reader".to_owned(),
+            description: String::new(),
+            holders: vec![(owner.address(), 1_000_000)],
+            terms: vec![terms(&client)],
+            licences: Vec::new(),
+            resale: Bps::new(500).unwrap(),
+            profile: Profile::Fixed,
+        };
+        let model = client.publish(&owner, publication, &mut |_| {}).await.unwrap();
+        Self { client: Arc::new(client), model, twin, digits, dir }
+    }
+
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            listen: ANY_PORT,
+            public_url: None,
+            serving: vec![Serving { asset: self.model.asset, licence: None }],
+            unclaimed_cap: Amount(1_000_000_000),
+            limits: Limits::default(),
+            payments: PaymentRules::default(),
+            settlement: SettlementRules {
+                interval: Duration::from_millis(200),
+                ..SettlementRules::default()
+            },
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Gateway {
+        self.open_with(self.config()).await
+    }
+
+    pub(crate) async fn open_with(&self, config: Config) -> Gateway {
+        Gateway::start(self.client.clone(), account(&self.client, 9), config).await.unwrap()
+    }
+
+    pub(crate) fn account(&self, index: u32) -> Person {
+        account(&self.client, index)
+    }
+
+    /// A payer with money and without a budget to speak of.
+    pub(crate) async fn payer(&self, index: u32, budget: Budget) -> Payer {
+        let account = self.account(index);
+        self.client.fund(&self.account(0), account.address(), PURSE).await.unwrap();
+        let http = http::client(Duration::from_secs(5), Duration::from_secs(60)).unwrap();
+        Payer::new(self.client.clone(), account, self.model.asset, budget, http)
+    }
+
+    pub(crate) fn url(&self, gateway: &Gateway) -> Url {
+        let url = format!("http://{}/v1/assets/{}/inference", gateway.address(), self.model.asset);
+        url.parse().unwrap()
+    }
+
+    /// A call with one digit.
+    pub(crate) fn call(&self, gateway: &Gateway, digit: &Sample) -> Request {
+        let pixels: Vec<String> = digit.pixels().iter().map(u8::to_string).collect();
+        let mut request = Request::new(Method::POST, self.url(gateway));
+        *request.body_mut() = Some(format!(r#"{{"tensor":[[{}]]}}"#, pixels.join(",")).into());
+        request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        request
+    }
+
+    pub(crate) async fn balance(&self, of: residual_primitives::Address) -> Amount {
+        self.client.balance(of, self.client.currency().token).await.unwrap()
+    }
+}
+
+fn account(client: &Client, index: u32) -> Person {
+    client.account(&format!("dev:{index}"), || unreachable!("no password")).unwrap()
+}
+
+/// As much as a test may want to spend.
+pub(crate) fn plenty() -> Budget {
+    Budget { per_call: Amount(1_000_000), total: PURSE }
+}
