@@ -107,6 +107,7 @@ fn a_larger_picture_is_brought_to_size() {
     assert!(same.count() * 100 >= HELD_OUT.len() * 95);
 }
 
+/// INF-2.
 #[test]
 fn all_forms_of_one_request_have_one_answer() {
     let sample = &HELD_OUT[0];
@@ -128,6 +129,7 @@ fn all_forms_of_one_request_have_one_answer() {
     assert!(json[0]["classes"][0]["score"].as_f64() >= json[0]["classes"][1]["score"].as_f64());
 }
 
+/// INF-2.
 #[test]
 fn the_same_bytes_give_the_same_bytes_on_any_thread() {
     let body = npy(&HELD_OUT[..64].iter().collect::<Vec<_>>());

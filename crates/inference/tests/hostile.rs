@@ -199,7 +199,7 @@ fn model(node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> Vec<u8> {
     ModelProto { ir_version: 7, graph: Some(graph), opset_import, ..Default::default() }.encode_to_vec()
 }
 
-/// Each of these is a few hundred bytes and would take gigabytes or hours, some of them while it is loaded.
+/// INF-1. Each of these is a few hundred bytes and would take gigabytes or hours, some of them while it is loaded.
 #[test]
 fn bombs_are_refused_before_they_go_off() {
     const HUGE: &[i64] = &[1 << 20, 1 << 20];
@@ -214,6 +214,15 @@ fn bombs_are_refused_before_they_go_off() {
         names.windows(2).map(|pair| node(operator, &[&pair[0], &pair[0]], &pair[1], &[])).collect::<Vec<_>>()
     };
     let square = floats("c", &[256, 256]);
+    let scaled = |by: f32| {
+        let mut scales = floats("scales", &[4]);
+        scales.float_data[3] = by;
+        let nodes = vec![
+            node("Reshape", &["x", "s"], "image", &[]),
+            node("Resize", &["image", "", "scales"], "y", &[]),
+        ];
+        model(nodes, vec![whole_numbers("s", &[1, 1, 2, 2]), scales])
+    };
     let bombs: Vec<(&str, Vec<u8>)> = vec![
         (
             "a constant of 4 TiB",
@@ -295,10 +304,37 @@ fn bombs_are_refused_before_they_go_off() {
                 vec![whole_numbers("s", &[1, 1, 2, 2]), whole_numbers("sizes", &[1, 1, 1 << 30, 1 << 30])],
             ),
         ),
+        ("a resize by a billion", scaled(1e9)),
+        ("a resize by infinity", scaled(f32::INFINITY)),
+        (
+            "one hot among 2^40",
+            model(
+                vec![
+                    node("Cast", &["x"], "whole", &[]),
+                    node("OneHot", &["whole", "depth", "values"], "y", &[]),
+                ]
+                .into_iter()
+                .map(|mut node| {
+                    if node.op_type == "Cast" {
+                        node.attribute = vec![AttributeProto {
+                            name: "to".to_owned(),
+                            r#type: AttributeType::Int as i32,
+                            i: i64::from(DataType::Int64 as i32),
+                            ..Default::default()
+                        }];
+                    }
+                    node
+                })
+                .collect(),
+                vec![whole_numbers("depth", &[1 << 30]), floats("values", &[2])],
+            ),
+        ),
     ];
     for (what, bytes) in bombs {
         let refusal = try_model(&bytes, None);
-        assert!(refusal.is_some(), "{what}");
+        let refusal = refusal.unwrap_or_default();
+        let bounds = ["bytes of tensors", "multiplications", "beyond 2^31", "beyond what is served"];
+        assert!(bounds.iter().any(|bound| refusal.contains(bound)), "{what}: {refusal}");
     }
     // What is within the limits is served, so that the above are refused for what they are.
     let small = whole_numbers("s", &[3, 4]);
@@ -546,6 +582,7 @@ fn changed(bytes: &[u8], changes: Vec<Change>) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
+    /// INF-1.
     #[test]
     fn damaged_models_are_refused_or_served(
         which in 0..4_usize,
@@ -554,6 +591,7 @@ proptest! {
         try_model(&damaged(MODELS[which].clone(), damages), None);
     }
 
+    /// INF-1.
     #[test]
     fn changed_graphs_are_refused_or_served(
         which in 0..4_usize,
@@ -577,6 +615,7 @@ proptest! {
         }
     }
 
+    /// INF-1.
     #[test]
     fn damaged_pictures_are_refused_or_answered(
         jpeg in any::<bool>(),
