@@ -172,6 +172,8 @@ impl Settlement {
         for channel in self.app.meter.channels() {
             self.reconcile(channel.channel_id).await;
         }
+        // What an earlier process claimed may not be swept yet.
+        self.unswept.extend(self.app.services.values().map(|service| service.receiver));
         from_block
     }
 

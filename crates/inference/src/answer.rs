@@ -180,7 +180,7 @@ mod tests {
         let told = classes(&card(Scores::Probabilities), scores([0.2, 0.6, 0.2])).unwrap();
         assert_eq!(told.iter().map(|one| &*one.label).collect::<Vec<_>>(), ["b", "a", "c"]);
         let answers = Answers::new(vec![Answer::Classes(told.clone()), Answer::Classes(told)]);
-        let back = npy::parse(&answers.to_npy(), 6).unwrap();
+        let back = npy::parse(&answers.to_npy()).unwrap();
         assert_eq!((back.shape(), back.numbers()), (&[2, 3][..], &Numbers::F32([0.2, 0.6, 0.2].repeat(2))));
     }
 
@@ -198,7 +198,7 @@ mod tests {
             name: "out".to_owned(),
             tensor: Tensor::new(shape.to_vec(), Numbers::I64(numbers)).unwrap(),
         };
-        let load = |rows| npy::parse(&Answers::new(rows).to_npy(), 99).unwrap();
+        let load = |rows| npy::parse(&Answers::new(rows).to_npy()).unwrap();
         assert_eq!(load(vec![row(&[1, 2], vec![1, 2]), row(&[1, 2], vec![3, 4])]).shape(), [2, 2]);
         assert_eq!(load(vec![row(&[2], vec![1, 2]), row(&[2], vec![3, 4])]).shape(), [2, 2]);
         assert_eq!(load(vec![row(&[2], vec![1, 2])]).numbers(), &Numbers::I64(vec![1, 2]));

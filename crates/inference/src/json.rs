@@ -1,6 +1,6 @@
 //! Tensors as JSON: nested lists of numbers, or `{"shape": [...], "data": [...]}` with the numbers in one list.
 //!
-//! The numbers go straight into one vector, so that a request takes at most 4 times its length in memory. Lists of
+//! The numbers go straight into one vector, so that a request takes at most 8 times its length in memory. Lists of
 //! different lengths side by side are refused.
 
 use std::fmt;
@@ -14,21 +14,19 @@ use crate::tensor::{MAX_RANK, Numbers, Tensor};
 #[error("expected nested lists of numbers, or {{\"shape\": [...], \"data\": [...]}}: {0}")]
 pub struct JsonError(#[from] serde_json::Error);
 
-/// Reads one tensor of at most `max_elements`; all numbers become 64-bit floats.
+/// Reads one tensor; all numbers become 64-bit floats.
 ///
 /// # Errors
 /// The first thing that does not fit, with its line and column.
-pub(crate) fn parse(bytes: &[u8], max_elements: usize) -> Result<Tensor, JsonError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Tensor, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let tensor = Whole { max_elements }.deserialize(&mut reader)?;
+    let tensor = Whole.deserialize(&mut reader)?;
     reader.end()?;
     Ok(tensor)
 }
 
 /// The whole document.
-struct Whole {
-    max_elements: usize,
-}
+struct Whole;
 
 impl<'de> DeserializeSeed<'de> for Whole {
     type Value = Tensor;
@@ -46,8 +44,7 @@ impl<'de> Visitor<'de> for Whole {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Tensor, A::Error> {
-        let mut gathered =
-            Gathered { shape: Vec::new(), depth: None, numbers: Vec::new(), max_elements: self.max_elements };
+        let mut gathered = Gathered { shape: Vec::new(), depth: None, numbers: Vec::new() };
         Level { depth: 0, gathered: &mut gathered }.visit_seq(list)?;
         let shape: Option<Vec<usize>> = gathered.shape.into_iter().collect();
         shape
@@ -60,7 +57,7 @@ impl<'de> Visitor<'de> for Whole {
         while let Some(key) = object.next_key::<Key>()? {
             let fresh = match key {
                 Key::Shape => shape.replace(object.next_value_seed(Flat { max: MAX_RANK })?).is_none(),
-                Key::Data => data.replace(object.next_value_seed(Flat { max: self.max_elements })?).is_none(),
+                Key::Data => data.replace(object.next_value_seed(Flat { max: usize::MAX })?).is_none(),
             };
             if !fresh {
                 return Err(A::Error::custom("shape and data stand once each"));
@@ -123,7 +120,6 @@ struct Gathered {
     /// The depth of every number.
     depth: Option<usize>,
     numbers: Vec<f64>,
-    max_elements: usize,
 }
 
 /// What may stand at some depth of nested lists: a list or a number.
@@ -142,9 +138,6 @@ impl<'de> DeserializeSeed<'de> for Level<'_> {
 
 impl Level<'_> {
     fn number<E: Error>(self, number: f64) -> Result<(), E> {
-        if self.gathered.numbers.len() == self.gathered.max_elements {
-            return Err(E::custom(format_args!("more than {} numbers", self.gathered.max_elements)));
-        }
         if *self.gathered.depth.get_or_insert(self.depth) != self.depth {
             return Err(E::custom("a number beside a list"));
         }
@@ -206,10 +199,9 @@ mod tests {
     fn both_forms_are_read() {
         let expected = Tensor::new(vec![2, 3], Numbers::F64(vec![1.0, -2.0, 3.5, 4e2, 5.0, 6.0])).unwrap();
         for text in ["[[1,-2,3.5],[4e2,5,6]]", "{\"data\":[1,-2,3.5,4e2,5,6],\"shape\":[2,3]}"] {
-            assert_eq!(parse(text.as_bytes(), 6).unwrap(), expected);
-            assert!(parse(text.as_bytes(), 5).is_err(), "at most five");
+            assert_eq!(parse(text.as_bytes()).unwrap(), expected);
         }
-        assert_eq!(parse(b"[[]]", 6).unwrap().shape(), [1, 0]);
+        assert_eq!(parse(b"[[]]").unwrap().shape(), [1, 0]);
     }
 
     #[test]
@@ -234,15 +226,15 @@ mod tests {
             "{\"shape\":[1e14,1e14],\"data\":[]}",
             "[[[[[[[[[1]]]]]]]]]",
         ] {
-            assert!(parse(text.as_bytes(), 100).is_err(), "{text}");
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
-        assert!(parse("[".repeat(100_000).as_bytes(), 100).is_err(), "depth is bounded");
+        assert!(parse("[".repeat(100_000).as_bytes()).is_err(), "depth is bounded");
     }
 
     proptest! {
         #[test]
         fn foreign_text_never_panics(text in "[\\[\\]{}:,\"0-9a-z.-]{0,60}") {
-            let _ = parse(text.as_bytes(), 10);
+            let _ = parse(text.as_bytes());
         }
     }
 }

@@ -49,12 +49,6 @@ pub enum NpyError {
         /// NumPy's name for it, shortened.
         found: String,
     },
-    /// A shape with more elements than a request has.
-    #[error("the npy shape has more than {limit} elements; send fewer rows")]
-    Elements {
-        /// The most that the model takes at once.
-        limit: usize,
-    },
     /// More or fewer bytes than the shape asks for.
     #[error("expected {expected} bytes of data for the shape, found {found}")]
     Data {
@@ -65,11 +59,11 @@ pub enum NpyError {
     },
 }
 
-/// Reads one array of at most `max_elements`.
+/// Reads one array.
 ///
 /// # Errors
 /// The first thing that is not as the format has it, before the data is copied.
-pub(crate) fn parse(bytes: &[u8], max_elements: usize) -> Result<Tensor, NpyError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Tensor, NpyError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(NpyError::NotNpy)?;
     let (length, rest) = match *rest {
         [1, 0, low, high, ..] => (usize::from(u16::from_le_bytes([low, high])), &rest[4..]),
@@ -82,10 +76,7 @@ pub(crate) fn parse(bytes: &[u8], max_elements: usize) -> Result<Tensor, NpyErro
     }
     let (header, data) = rest.split_at_checked(length).ok_or(NpyError::NotNpy)?;
     let (element, shape) = read_header(header)?;
-    let count = volume(&shape)
-        .filter(|&count| count <= max_elements)
-        .ok_or(NpyError::Elements { limit: max_elements })?;
-    let expected = count.saturating_mul(element_bytes(element));
+    let expected = volume(&shape).unwrap_or(usize::MAX).saturating_mul(element_bytes(element));
     if data.len() != expected {
         return Err(NpyError::Data { expected, found: data.len() });
     }
@@ -203,7 +194,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back((shape, numbers) in numbers()) {
             let bytes = write(&shape, &numbers);
-            let back = parse(&bytes, 64).unwrap();
+            let back = parse(&bytes).unwrap();
             prop_assert_eq!(back.shape(), &shape);
             // By the bytes, since what is no number is not equal to itself.
             prop_assert_eq!(write(back.shape(), back.numbers()), bytes);
@@ -219,26 +210,26 @@ mod tests {
             let mut bytes = write(&shape, &numbers);
             let at = at.index(bytes.len());
             bytes[at] = byte;
-            let _ = parse(&bytes, 64);
+            let _ = parse(&bytes);
             bytes.truncate(length.index(bytes.len()));
-            let _ = parse(&bytes, 64);
+            let _ = parse(&bytes);
         }
     }
 
     #[test]
     fn hostile_headers_are_refused_before_anything_is_allocated() {
         let shape = |shape: &str| {
-            parse(&with_header(&format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}")), 100)
+            parse(&with_header(&format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}")))
         };
         assert_eq!(
             shape("(9223372036854775807, 9223372036854775807)"),
-            Err(NpyError::Elements { limit: 100 })
+            Err(NpyError::Data { expected: usize::MAX, found: 0 })
         );
-        assert_eq!(shape("(101,)"), Err(NpyError::Elements { limit: 100 }));
+        assert_eq!(shape("(101,)"), Err(NpyError::Data { expected: 404, found: 0 }));
         assert_eq!(shape("(100,)"), Err(NpyError::Data { expected: 400, found: 0 }));
         assert!(matches!(shape("(-1,)"), Err(NpyError::Header { key: "shape", .. })));
         assert!(matches!(shape("(1, 1, 1, 1, 1, 1, 1, 1, 1)"), Err(NpyError::Header { key: "shape", .. })));
-        let header = |header: &str| parse(&with_header(header), 100).unwrap_err();
+        let header = |header: &str| parse(&with_header(header)).unwrap_err();
         assert!(matches!(
             header("{'descr': '<f4', 'fortran_order': True, 'shape': ()}"),
             NpyError::Header { key: "fortran_order", .. }
@@ -250,11 +241,11 @@ mod tests {
         assert!(matches!(header("{'descr': '<f4', 'descr': '<f4'}"), NpyError::Header { key: "keys", .. }));
         assert!(matches!(header("{'a': 1}"), NpyError::Header { key: "keys", .. }));
         assert!(matches!(header("[]"), NpyError::Header { .. }));
-        assert_eq!(parse(b"\x93NUMPY\x03\0aaaa", 1), Err(NpyError::Version { found: 3 }));
+        assert_eq!(parse(b"\x93NUMPY\x03\0aaaa"), Err(NpyError::Version { found: 3 }));
         assert_eq!(
-            parse(b"\x93NUMPY\x02\0\xff\xff\xff\xff", 1),
+            parse(b"\x93NUMPY\x02\0\xff\xff\xff\xff"),
             Err(NpyError::HeaderLength { found: 0xffff_ffff })
         );
-        assert_eq!(parse(b"\x93NUM", 1), Err(NpyError::NotNpy));
+        assert_eq!(parse(b"\x93NUM"), Err(NpyError::NotNpy));
     }
 }

@@ -1,7 +1,8 @@
 //! The operators that are served, and how much work each may make.
 //!
 //! Left out on purpose: loops and subgraphs (Loop, If, Scan, RNNs), whose work depends on data; what draws random numbers;
-//! what gives shapes that depend on data (NonZero, NonMaxSuppression, Unique, Range of floats); text.
+//! what gives shapes that depend on data (NonZero, NonMaxSuppression, Unique) or that tract reckons otherwise than it
+//! evaluates them (Range); text.
 
 /// How the work of an operator is reckoned, in multiplications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

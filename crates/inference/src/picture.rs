@@ -72,7 +72,7 @@ pub(crate) fn read(
         _ => {
             // The decoder of PNG allocates for text and profiles while it is made: its limits come first.
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), decoding_limits(limits));
-            decode(decoder.map_err(|error| too_large_or_malformed(error, format, limits))?, format, limits)?
+            decode(decoder.map_err(|error| too_large_or_malformed(error, bytes, limits))?, format, limits)?
         }
     };
     let found = [picture.width(), picture.height()];
@@ -90,16 +90,17 @@ fn decoding_limits(limits: &Limits) -> image::Limits {
     decoding
 }
 
-/// PNG's decoder finds a side too long before it tells its length.
-fn too_large_or_malformed(error: ImageError, format: MediaType, limits: &Limits) -> PictureError {
+/// PNG's decoder refuses a side too long before it tells its length, which stands at a fixed place.
+fn too_large_or_malformed(error: ImageError, bytes: &[u8], limits: &Limits) -> PictureError {
+    let side = |at: usize| bytes[at..].first_chunk().map_or(0, |side| u32::from_be_bytes(*side));
     match error {
-        ImageError::Limits(_) => PictureError::TooLarge {
-            width: 0,
-            height: 0,
+        ImageError::Limits(_) if bytes.len() >= 24 => PictureError::TooLarge {
+            width: side(16),
+            height: side(20),
             max_side: limits.max_image_side,
             max_pixels: limits.max_image_pixels,
         },
-        source => PictureError::Malformed { format, source },
+        source => PictureError::Malformed { format: MediaType::Png, source },
     }
 }
 
@@ -239,7 +240,7 @@ mod tests {
         bomb[29..33].copy_from_slice(&crc32(&header).to_be_bytes());
         assert!(matches!(
             read_png(&bomb, &card(8, 8, 1, Resize::Stretch)),
-            Err(PictureError::TooLarge { .. })
+            Err(PictureError::TooLarge { width: 0xffff, height: 0xffff, .. })
         ));
     }
 

@@ -27,6 +27,10 @@ use crate::tensor::{Element, Numbers, Tensor};
 
 /// tract breaks operators into simpler ones; their outputs together may be so many times those of the graph.
 const SIMPLER_OPERATORS: u64 = 4;
+/// Operators whose outputs are as large as the values of their inputs say. tract reckons such sizes in 32 bits here and in
+/// 64 there, so that a larger one would pass as a small one.
+const SHAPED_BY_VALUES: &[&str] =
+    &["ConstantOfShape", "Expand", "OneHot", "Pad", "Reshape", "Resize", "Split", "Tile", "TopK"];
 /// The longest reason of tract's that a message repeats, in bytes.
 const MAX_REASON_BYTES: usize = 300;
 
@@ -74,6 +78,14 @@ pub enum ProgramError {
         "the output of operator {index} ({operator}) has a shape that depends on data; export the model with fixed shapes"
     )]
     OpenShape {
+        /// Which one, from 0.
+        index: usize,
+        /// What it is.
+        operator: String,
+    },
+    /// A size that nothing has.
+    #[error("operator {index} ({operator}) is given a size beyond 2^31; export the model again")]
+    Size {
         /// Which one, from 0.
         index: usize,
         /// What it is.
@@ -261,6 +273,9 @@ fn walk(model: &mut InferenceModel, nodes: &[NodeProto], limits: &Limits) -> Res
     for (index, proto) in nodes.iter().enumerate() {
         let id = first + index;
         let facts = Facts::of(model, id).map_err(|error| refused(&error))?;
+        if SHAPED_BY_VALUES.contains(&&*proto.op_type) && !facts.inputs.iter().all(narrow) {
+            return Err(ProgramError::Size { index, operator: proto.op_type.clone() });
+        }
         let (inputs, outputs) = infer(model, id, &facts).map_err(|error| refused(&error))?;
         let known = |facts: &[InferenceFact]| -> Result<Vec<Known>, ProgramError> {
             facts.iter().map(|fact| known(fact, index, &proto.op_type)).collect()
@@ -283,6 +298,17 @@ fn walk(model: &mut InferenceModel, nodes: &[NodeProto], limits: &Limits) -> Res
 
 /// A type's size in bytes and a shape.
 type Known = (usize, Vec<usize>);
+
+/// That a constant input, if it is whole numbers, holds only such as fit 32 bits.
+fn narrow(fact: &InferenceFact) -> bool {
+    let Some(value) = fact.value.concretize() else { return true };
+    if !value.datum_type().is_integer() && value.datum_type() != DatumType::TDim {
+        return true;
+    }
+    let wide = value.cast_to::<i64>();
+    let wide = wide.as_ref().ok().and_then(|wide| wide.to_plain_array_view::<i64>().ok());
+    wide.is_some_and(|wide| wide.iter().all(|&number| i32::try_from(number).is_ok()))
+}
 
 /// What is known of the values around an operator.
 struct Facts {

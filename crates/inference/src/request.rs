@@ -104,9 +104,7 @@ impl RequestError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::TooLarge { .. }
-            | Self::Picture(PictureError::TooLarge { .. })
-            | Self::Npy(NpyError::Elements { .. }) => Fault::TooLarge,
+            Self::TooLarge { .. } | Self::Picture(PictureError::TooLarge { .. }) => Fault::TooLarge,
             Self::TakesTensors => Fault::MediaType,
             Self::Picture(PictureError::Malformed { .. }) | Self::Json(_) | Self::Npy(_) => Fault::Malformed,
             Self::Picture(PictureError::Size { .. }) | Self::Shape { .. } | Self::Number(_) => Fault::Unfit,

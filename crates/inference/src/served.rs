@@ -147,9 +147,7 @@ impl Served {
             return Err(RequestError::TooLarge { found: body.len(), limit: self.limits.max_request_bytes });
         }
         let port = &self.program.input;
-        let row = volume(&port.shape).unwrap_or(0);
         let max_rows = self.max_rows();
-        let max_elements = row.saturating_mul(max_rows);
         let tensor = match (media, &self.card.input) {
             (MediaType::Png | MediaType::Jpeg, InputCard::Image(image)) => {
                 let (numbers, placement) = picture::read(body, media, image, &self.limits)?;
@@ -158,8 +156,8 @@ impl Served {
             (MediaType::Png | MediaType::Jpeg, InputCard::Tensor(_)) => {
                 return Err(RequestError::TakesTensors);
             }
-            (MediaType::Json, _) => json::parse(body, max_elements)?,
-            (MediaType::Npy, _) => npy::parse(body, max_elements)?,
+            (MediaType::Json, _) => json::parse(body)?,
+            (MediaType::Npy, _) => npy::parse(body)?,
         };
         let rows = tensor.rows_for(port).filter(|rows| (1..=max_rows).contains(rows));
         let rows = rows.ok_or_else(|| RequestError::Shape {

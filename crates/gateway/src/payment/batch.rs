@@ -330,6 +330,7 @@ impl<'a> Channel<'a> {
             Ok(done) => done,
             Err(error) => return Err(self.refund_failed(error)?),
         };
+        self.app.note_paid(self.config.receiver);
         if let Some(row) = row {
             // The channel is open here, since it was opened a moment ago.
             let _ = self.app.meter.claimed(self.id, row.total_claimed);

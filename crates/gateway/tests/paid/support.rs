@@ -47,7 +47,7 @@ fn terms(client: &Client) -> Terms {
         training_unit_price: Amount::ZERO,
         inference_unit_price: PRICE,
         legal_text: "MIT".to_owned(),
-        text_cid: String::new(),
+        text_cid: Default::default(),
     }
 }
 
