@@ -13,10 +13,10 @@ use residual_meter::{
     RecordExactError, SegmentError, UsageEntry, WindowError, decode_records, decode_segment,
 };
 use residual_primitives::Amount;
-use tempfile::{TempDir, tempdir, tempdir_in};
+use tempfile::{TempDir, tempdir};
 
 use crate::parties::{
-    AUTHORIZER, Payer, RECEIVER, TOKEN, Window, channels, charge, claims, escrow, open, rules,
+    AUTHORIZER, Payer, RECEIVER, TOKEN, Window, channels, charge, claims, escrow, open, quick_dir, rules,
 };
 
 const FRAME: usize = 256;
@@ -352,11 +352,6 @@ struct Run {
     acknowledged: Vec<(usize, BTreeMap<B256, u128>)>,
     payers: Vec<Payer>,
     windows: Vec<Window>,
-}
-
-/// Nothing is tried here that needs a disk, and each case flushes: where the system has a memory for files, it is used.
-fn quick_dir() -> TempDir {
-    tempdir_in("/dev/shm").or_else(|_| tempdir()).unwrap()
 }
 
 fn run() -> Run {
