@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -15,7 +15,7 @@ use residual_meter::{Charged, Meter, Pending};
 use residual_primitives::Amount;
 use tempfile::tempdir;
 
-use crate::parties::{Payer, charge, escrow, open};
+use crate::parties::{Payer, charge, escrow, open, quick_dir};
 
 struct Unpark(Thread);
 
@@ -143,4 +143,25 @@ fn met_1_futures_and_threads_share_flushes() {
     drop(meter);
     let meter = open(dir.path());
     assert_eq!(meter.recovery().charges, 6 * 60);
+}
+
+/// A meter that is dropped while another thread waits for the last flush ends all the same, and that thread is answered.
+#[test]
+fn a_meter_is_closed_while_a_thread_waits() {
+    let (dir, payer) = (quick_dir(), Payer::new(1));
+    for n in 1..=100 {
+        let meter = open(dir.path());
+        meter.open_channel(&payer.config, escrow(1_000)).unwrap();
+        let pending = meter.submit(&payer.voucher(n.into()), &charge(n, 1)).unwrap();
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                start.wait();
+                pending.wait().unwrap().charged_total
+            });
+            start.wait();
+            drop(meter);
+            assert_eq!(waits.join().unwrap(), Amount(n.into()));
+        });
+    }
 }
