@@ -96,6 +96,8 @@ pub(crate) struct State {
     /// How many uses it has.
     pub(crate) uses: u64,
     pub(crate) failed: Option<CommitError>,
+    /// The committer waits to be told of work. To tell it when it does not would cost a system call each time.
+    resting: bool,
     closing: bool,
 }
 
@@ -141,6 +143,7 @@ impl Desk {
             uses,
             log: Some(log),
             failed: None,
+            resting: false,
             closing: false,
         };
         Self { state: Mutex::new(state), flushed: Condvar::new(), work: Condvar::new() }
@@ -161,9 +164,8 @@ impl Desk {
         let waiter = state.waiters;
         if state.durable < ticket {
             state.submitted = state.submitted.max(ticket);
-            self.work.notify_one();
         }
-        drop(state);
+        self.call_committer(state);
         Pending { desk: Arc::clone(self), ticket, waiter, value }
     }
 
@@ -204,13 +206,23 @@ impl Desk {
     /// Tells all whom it concerns that the log is back, or that it failed.
     pub(crate) fn announce(&self, mut state: MutexGuard<'_, State>) {
         let wakers = state.take_wakers();
-        let more = state.durable < state.submitted;
-        drop(state);
+        self.call_committer(state);
         self.flushed.notify_all();
-        if more {
+        wakers.into_values().for_each(Waker::wake);
+    }
+
+    /// Lets the lock go, and tells the committer when there is something that it can flush, or that it may end. While
+    /// another thread writes the log there is nothing; that thread calls it.
+    fn call_committer(&self, mut state: MutexGuard<'_, State>) {
+        let can_flush = state.log.is_some() && state.durable < state.submitted;
+        let call = state.resting && (can_flush || state.closing);
+        if call {
+            state.resting = false;
+        }
+        drop(state);
+        if call {
             self.work.notify_one();
         }
-        wakers.into_values().for_each(Waker::wake);
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -247,6 +259,7 @@ impl Desk {
                 Some(log) if owes => self.flush(state, log),
                 log => {
                     state.log = log;
+                    state.resting = true;
                     self.work.wait(state).expect("no thread panics while it holds the state")
                 }
             };
@@ -255,7 +268,8 @@ impl Desk {
 
     /// Lets the committer flush what is owed and end.
     pub(crate) fn close(&self) {
-        self.lock().closing = true;
-        self.work.notify_one();
+        let mut state = self.lock();
+        state.closing = true;
+        self.call_committer(state);
     }
 }

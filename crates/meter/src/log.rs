@@ -318,6 +318,10 @@ impl<R: Read> Frames<R> {
 }
 
 /// What stands in a frame's place.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box for each frame would cost more"
+)]
 enum Slot {
     /// The file has ended; of the frame so many bytes are there.
     End {

@@ -821,10 +821,24 @@ fn claim_of(channel: &Channel) -> Option<VoucherClaim> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll, Wake, Waker},
+        thread::Thread,
+    };
+
     use residual_primitives::signed::Voucher;
     use secp256k1::{Message, Secp256k1, SecretKey};
 
     use super::*;
+
+    struct Woken(Thread);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
 
     /// MET-1: a write that fails fails the request and every later one, and leaves what was acknowledged.
     #[test]
@@ -853,7 +867,7 @@ mod tests {
         let escrow = Escrow { balance: Amount(1_000), ..Escrow::default() };
         let meter = Meter::open(dir.path(), channels.clone(), rules.clone()).unwrap();
         let channel_id = meter.open_channel(&config, escrow).unwrap();
-        let accept = |meter: &Meter, max: u8| {
+        let paid = |max: u8| {
             let voucher = Voucher { channelId: channel_id, maxClaimableAmount: u128::from(max) };
             let digest = Message::from_digest(channels.voucher_digest(&voucher).0);
             let (id, compact) = secp.sign_ecdsa_recoverable(digest, &key).serialize_compact();
@@ -868,10 +882,30 @@ mod tests {
                 units: 1,
                 at_s: 0,
             };
+            (signed, charge)
+        };
+        let accept = |meter: &Meter, max| {
+            let (signed, charge) = paid(max);
             meter.accept(&signed, &charge)
+        };
+        let submit = |meter: &Meter, max| {
+            let (signed, charge) = paid(max);
+            meter.submit(&signed, &charge)
         };
         assert!(accept(&meter, 10).is_ok());
         meter.desk.lock().log.as_mut().unwrap().break_writes();
+        // A future that is polled, and one that is left to itself.
+        let mut polled = submit(&meter, 20).unwrap();
+        let left = submit(&meter, 20).unwrap();
+        let waker = Waker::from(Arc::new(Woken(thread::current())));
+        let failed = loop {
+            match Pin::new(&mut polled).poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(result) => break result,
+                Poll::Pending => thread::park(),
+            }
+        };
+        assert!(failed.is_err() && left.wait().is_err());
+        assert!(matches!(submit(&meter, 30), Err(ChargeError::Commit(_))));
         assert!(matches!(accept(&meter, 20), Err(ChargeError::Commit(_))));
         assert!(
             matches!(accept(&meter, 20), Err(ChargeError::Commit(_))),

@@ -3,17 +3,13 @@
 use alloy_primitives::{Address, B256, aliases::U40};
 use proptest::prelude::*;
 use residual_meter::{
-    ChargeError, Charged, Escrow, FileError, Meter, OpenChannelError, OpenMeterError, REMEMBERED_CHARGES,
-    RotateError, SignatureError, VoucherClaim,
+    Charge, ChargeError, Charged, Escrow, FileError, Meter, OpenChannelError, OpenMeterError,
+    REMEMBERED_CHARGES, RotateError, SignatureError,
 };
 use residual_primitives::Amount;
 use tempfile::tempdir;
 
-use crate::parties::{AUTHORIZER, Payer, RECEIVER, TOKEN, channels, charge, escrow, open, rules};
-
-fn claims(meter: &Meter) -> Vec<VoucherClaim> {
-    meter.redeemable(Amount::ZERO).unwrap().concat()
-}
+use crate::parties::{AUTHORIZER, Payer, RECEIVER, TOKEN, channels, charge, claims, escrow, open, rules};
 
 #[test]
 fn a_use_is_charged_and_redeemed() {
@@ -195,6 +191,10 @@ fn what_pays_for_nothing_new_is_refused() {
         meter.accept(&payer.voucher(120), &dearer),
         Err(ChargeError::Token { found: TOKEN, .. })
     ));
+    for (amount, units) in [(10, 0), (10, 3), (1, 2)] {
+        let refused = meter.accept(&payer.voucher(120), &Charge { units, ..charge(2, amount) });
+        assert!(matches!(refused, Err(ChargeError::Units { .. })), "{amount} for {units}");
+    }
     let mut forged = payer.voucher(120);
     forged.signature = other.sign(&channels().voucher_digest(&forged.voucher)).unwrap();
     let refused = meter.accept(&forged, &charge(2, 10));
@@ -288,6 +288,22 @@ fn one_process_at_a_time() {
     assert!(matches!(second, Err(OpenMeterError::File(FileError::InUse { .. }))));
     drop(first);
     open(dir.path());
+}
+
+/// MET-2: what two gateways could both charge, only one of them does: channels and windows name the one.
+#[test]
+fn met_2_a_second_gateway_refuses_the_channel() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let other = Address::repeat_byte(9);
+    let first = open(&dir.path().join("first"));
+    let rules = residual_meter::Rules { receiver_authorizer: other, ..rules() };
+    let second = Meter::open(&dir.path().join("second"), channels(), rules).unwrap();
+    first.open_channel(&payer.config, escrow(100)).unwrap();
+    first.accept(&payer.voucher(10), &charge(1, 10)).unwrap();
+    let refused = second.open_channel(&payer.config, escrow(100));
+    assert_eq!(refused, Err(OpenChannelError::OtherAuthorizer { expected: other, found: AUTHORIZER }));
+    let refused = second.accept(&payer.voucher(10), &charge(1, 10));
+    assert!(matches!(refused, Err(ChargeError::UnknownChannel(_))));
 }
 
 #[test]

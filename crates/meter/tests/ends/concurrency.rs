@@ -60,6 +60,50 @@ fn met_2_concurrent_duplicates_and_replays_charge_once() {
     assert_eq!(open(dir.path()).channel(payer.channel_id).unwrap().charged, total);
 }
 
+/// MET-2: eight threads send the same ticks, each also for a second request. No tick pays twice.
+#[test]
+fn met_2_concurrent_duplicates_of_a_tick_charge_once() {
+    const TICKS: u32 = 40;
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(10_000)).unwrap();
+    let window = payer.window(0, 10, TICKS, 7);
+    window.open(&meter).unwrap();
+    let charged: Vec<AtomicU32> = (0..=TICKS).map(|_| AtomicU32::new(0)).collect();
+    thread::scope(|scope| {
+        for worker in 0..8_u64 {
+            let (meter, window, charged) = (&meter, &window, &charged);
+            scope.spawn(move || {
+                let mut index = 1;
+                while index <= TICKS {
+                    for request in [u64::from(index), u64::from(index) + 1_000 * (worker + 1)] {
+                        match window.charge(meter, index, request) {
+                            Ok(Charged { repeated: false, charged_total, .. }) => {
+                                assert_eq!(charged_total, Amount(u128::from(index) * 10));
+                                charged[index as usize].fetch_add(1, Ordering::Relaxed);
+                            }
+                            Ok(Charged { repeated: true, amount, .. }) => assert_eq!(amount, Amount(10)),
+                            Err(ChargeError::NotNextTick { expected, .. }) => assert!(expected > index),
+                            Err(ChargeError::NoWindow { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    index += 1;
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..10 {
+                meter.rotate(0).unwrap();
+            }
+        });
+    });
+    assert!(charged[1..].iter().all(|times| times.load(Ordering::Relaxed) == 1), "{charged:?}");
+    drop(meter);
+    let meter = open(dir.path());
+    assert_eq!(meter.channel(payer.channel_id).unwrap().charged, Amount(400));
+}
+
 /// MET-1: what any thread was told is in the file at that moment, although threads share their flushes.
 #[test]
 fn met_1_shared_flushes_lose_nobody() {

@@ -4,6 +4,9 @@
 
 mod charges;
 mod concurrency;
+mod futures;
 mod parties;
 mod purse;
 mod recovery;
+mod segments;
+mod windows;

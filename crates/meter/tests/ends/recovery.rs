@@ -13,7 +13,7 @@ use residual_meter::{Channels, LogError, Meter, OpenMeterError, Rules};
 use residual_primitives::Amount;
 use tempfile::{TempDir, tempdir};
 
-use crate::parties::{Payer, channels, charge, escrow, open, rules};
+use crate::parties::{Payer, channels, charge, escrow, open, quick_dir, rules};
 
 const FRAME: usize = 256;
 
@@ -26,7 +26,7 @@ struct History {
 }
 
 fn history() -> History {
-    let dir = tempdir().unwrap();
+    let dir = quick_dir();
     let payers = [Payer::new(1), Payer::new(2)];
     let meter = open(dir.path());
     let log = dir.path().join("charges-0.log");
