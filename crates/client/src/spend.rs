@@ -5,8 +5,6 @@
 //! signed is written down before it is sent: neither a crash nor a lost answer makes the payer promise the same money
 //! twice, or deposit beyond its budget.
 
-use std::sync::Arc;
-
 use residual_ledger::{
     Account, SolValue,
     contracts::test_usd::TestUSD,
@@ -192,8 +190,8 @@ struct State {
 
 /// Pays for calls of one asset.
 #[derive(Debug)]
-pub struct Payer {
-    client: Arc<Client>,
+pub struct Payer<'a> {
+    client: &'a Client,
     account: Account,
     asset: AssetId,
     budget: Budget,
@@ -201,11 +199,11 @@ pub struct Payer {
     state: Mutex<State>,
 }
 
-impl Payer {
+impl<'c> Payer<'c> {
     /// A payer that signs with `account` for calls of `asset`.
     #[must_use]
     pub fn new(
-        client: Arc<Client>,
+        client: &'c Client,
         account: Account,
         asset: AssetId,
         budget: Budget,
@@ -537,7 +535,7 @@ impl Payer {
     }
 }
 
-impl Payer {
+impl Payer<'_> {
     /// Whether a voucher that a gateway shows is the payer's, perhaps of another program.
     fn has_signed(&self, channel: B256, shown: &VoucherState) -> bool {
         let voucher = Voucher { channelId: channel, maxClaimableAmount: shown.signed_max_claimable.0 };

@@ -24,7 +24,11 @@ async fn calls_are_answered_paid_settled_recorded_and_audited_to_the_unit() {
         deposited = Amount(deposited.0 + paid.deposited.0);
         let answer: Value = serde_json::from_slice(&paid.response.bytes().await.unwrap()).unwrap();
         let label = answer["answers"][0]["classes"][0]["label"].as_str().unwrap();
-        assert_eq!(label, world.twin.predict(digit.pixels()).label.to_string(), "the model that was published answers");
+        assert_eq!(
+            label,
+            world.twin.predict(digit.pixels()).label.to_string(),
+            "the model that was published answers"
+        );
     }
     assert_eq!(charged, Amount(PRICE.0 * u128::from(CALLS)));
     let me = world.account(2).address();

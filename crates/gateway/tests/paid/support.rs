@@ -114,11 +114,11 @@ impl World {
     }
 
     /// A payer with money and without a budget to speak of.
-    pub(crate) async fn payer(&self, index: u32, budget: Budget) -> Payer {
+    pub(crate) async fn payer(&self, index: u32, budget: Budget) -> Payer<'_> {
         let account = self.account(index);
         self.client.fund(&self.account(0), account.address(), PURSE).await.unwrap();
         let http = http::client(Duration::from_secs(5), Duration::from_secs(60)).unwrap();
-        Payer::new(self.client.clone(), account, self.model.asset, budget, http)
+        Payer::new(&self.client, account, self.model.asset, budget, http)
     }
 
     pub(crate) fn url(&self, gateway: &Gateway) -> Url {

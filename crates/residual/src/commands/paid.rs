@@ -1,0 +1,139 @@
+//! `use`: paid calls of served models.
+
+use std::{fs, io::Read, path::Path, time::Duration};
+
+use residual_client::{Budget, PaidAnswer, Payer};
+use residual_ledger::http::{self, HeaderValue, Method, Request, Url};
+use residual_primitives::{Amount, AssetId};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::Use,
+    commands::Here,
+    failure::Failure,
+    output::Output,
+};
+
+/// The largest input that is sent, in bytes.
+const INPUT_BYTES_MAX: u64 = 8 << 20;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(150);
+
+pub(super) async fn run(here: &Here<'_>, what: Use, output: &mut Output) -> Result<(), Failure> {
+    let account = here.account()?;
+    let budget = Budget { per_call: here.tokens(&what.max_price)?, total: here.tokens(&what.budget)? };
+    let url = url_of(here, &what)?;
+    let http = http::client(CONNECT_TIMEOUT, TIMEOUT).map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let payer = Payer::new(here.client, account, what.asset, budget, http);
+    if what.refund {
+        let refunded = payer.refund(url).await?;
+        let result = json!({
+            "asset": what.asset,
+            "channel": refunded.map(|(channel, _)| channel),
+            "refunded": refunded.map_or(Amount::ZERO, |(_, amount)| amount),
+        });
+        output.result(&result, |_| match refunded {
+            Some((channel, amount)) => format!("{} came back from channel {channel}", here.show(amount)),
+            None => "there is no channel with anything in it".to_owned(),
+        })?;
+        return Ok(());
+    }
+    let mut calls = Vec::new();
+    for path in &what.inputs {
+        let answered = payer.call(request(&url, path)?).await?;
+        calls.push(told(here, path, answered, output).await?);
+    }
+    output.result(&json!({ "asset": what.asset, "calls": calls }), |_| {
+        let paid = calls.iter().filter_map(|call| call["charged"].as_str()?.parse().ok()).sum();
+        format!("{} calls, {} paid", calls.len(), here.show(paid))
+    })?;
+    Ok(())
+}
+
+/// Where the asset is called.
+fn url_of(here: &Here<'_>, what: &Use) -> Result<Url, Failure> {
+    let base = match &what.gateway {
+        Some(url) => url.clone(),
+        None => here.client.running_gateway()?.ok_or(Failure::NoGateway)?,
+    };
+    let wrong = || Failure::GatewayUrl { found: base.chars().take(80).collect() };
+    let parsed: Url = base.parse().map_err(|_| wrong())?;
+    let safe = parsed.scheme() == "https" || parsed.scheme() == "http" && (http::is_loopback(&parsed) || what.allow_http);
+    if !safe {
+        return Err(wrong());
+    }
+    let path = format!("{}/v1/assets/{}/inference", base.trim_end_matches('/'), what.asset);
+    path.parse().map_err(|_| wrong())
+}
+
+fn request(url: &Url, path: &Path) -> Result<Request, Failure> {
+    let failed = |source| Failure::Input { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        fs::File::open(path).and_then(|file| file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    }
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        return Err(Failure::InputTooLarge { path: path.to_owned(), max: INPUT_BYTES_MAX });
+    }
+    let media = match &bytes[..] {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, ..] => "image/jpeg",
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "application/x-npy",
+        _ => "application/json",
+    };
+    let mut request = Request::new(Method::POST, url.clone());
+    request.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media));
+    *request.body_mut() = Some(bytes.into());
+    Ok(request)
+}
+
+/// Says what came of one call.
+async fn told(here: &Here<'_>, path: &Path, answered: PaidAnswer, output: &mut Output) -> Result<Value, Failure> {
+    let PaidAnswer { response, charged, deposited, channel } = answered;
+    let status = response.status();
+    let body = response.bytes().await.map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if !status.is_success() {
+        let detail = answer["detail"].as_str().unwrap_or("no reason was given").chars().take(500).collect();
+        return Err(Failure::NotServed { status: status.as_u16(), detail });
+    }
+    output.say(&format!("{}: {}, {}", path.display(), in_words(&answer), here.show(charged)))?;
+    if deposited > Amount::ZERO {
+        output.say(&format!("   {} went into the channel; --refund has back what is left", here.show(deposited)))?;
+    }
+    Ok(json!({
+        "input": path,
+        "charged": charged,
+        "deposited": deposited,
+        "channel": channel,
+        "answers": answer["answers"],
+    }))
+}
+
+/// An answer on one line: the likeliest class, the number of boxes, or what it is.
+fn in_words(answer: &Value) -> String {
+    let rows = answer["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let words = rows.iter().map(|row| {
+        if let Some(best) = row["classes"].get(0) {
+            let score = best["score"].as_f64().unwrap_or_default() * 100.0;
+            return format!("{} ({score:.1}%)", best["label"].as_str().unwrap_or("?"));
+        }
+        match row["boxes"].as_array() {
+            Some(boxes) => format!("{} boxes", boxes.len()),
+            None => "a tensor; --json shows it".to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The asset and, behind `=`, the licence to serve it with.
+pub(crate) fn serving(text: &str) -> Result<residual_gateway::Serving, String> {
+    let (asset, licence) = text.split_once('=').map_or((text, None), |(asset, licence)| (asset, Some(licence)));
+    let asset: AssetId = asset.parse().map_err(|error: residual_primitives::IdError| error.to_string())?;
+    let licence = licence.map(str::parse).transpose();
+    let licence = licence.map_err(|error: residual_primitives::IdError| error.to_string())?;
+    Ok(residual_gateway::Serving { asset, licence })
+}

@@ -1,0 +1,105 @@
+//! `usage`: what gateways recorded.
+
+use std::time::Duration;
+
+use residual_client::UsageRow;
+use residual_ledger::http::{self, Url};
+use residual_primitives::Address;
+use serde_json::json;
+
+use crate::{
+    cli::Usage,
+    commands::Here,
+    failure::Failure,
+    output::{Output, Table},
+};
+
+/// How many uses are shown on a terminal.
+const SHOWN_MAX: usize = 50;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+pub(super) async fn run(here: &Here<'_>, what: Usage, output: &mut Output) -> Result<(), Failure> {
+    match what {
+        Usage::List { asset } => {
+            let rows = here.client.usage_of(asset).await?;
+            output.result(&json!({ "asset": asset, "uses": rows }), |_| listed(here, &rows))?;
+        }
+        Usage::Verify { gateway, epoch, index } => {
+            let gateway = here.client.address_of(&gateway)?;
+            let proof = here.client.prove_usage(gateway, epoch, index).await?;
+            output.result(&proof, |proof| {
+                let row = &proof.row;
+                format!(
+                    "record {index} of epoch {epoch} of {gateway} is under the root that the ledger has, {}:\n{}",
+                    proof.root,
+                    in_words(here, row)
+                )
+            })?;
+        }
+        Usage::Fetch { url, gateway } => fetch(here, &url, &gateway, output).await?,
+    }
+    Ok(())
+}
+
+fn listed(here: &Here<'_>, rows: &[UsageRow]) -> String {
+    let mut table = Table::new(&["epoch", "record", "at", "lane", "payer", "units", "charged"]);
+    for row in rows.iter().rev().take(SHOWN_MAX).rev() {
+        table.row([
+            row.epoch.to_string(),
+            row.index.to_string(),
+            row.at_s.to_string(),
+            row.lane.to_owned(),
+            row.payer.to_string(),
+            row.units.to_string(),
+            here.show_in(row.token, row.amount),
+        ]);
+    }
+    let left_out = rows.len().saturating_sub(SHOWN_MAX);
+    let note = if left_out == 0 { String::new() } else { format!("\n{left_out} older ones; --json shows all") };
+    format!("{}{} uses{note}", table.render(), rows.len())
+}
+
+fn in_words(here: &Here<'_>, row: &UsageRow) -> String {
+    format!(
+        "{} units of {} for {} at {} (UNIX seconds), paid by {} ({} {})",
+        row.units,
+        row.asset,
+        here.show_in(row.token, row.amount),
+        row.at_s,
+        row.payer,
+        row.lane,
+        row.source
+    )
+}
+
+/// Fetches the epochs of a gateway that are committed to and not here.
+async fn fetch(here: &Here<'_>, url: &str, gateway: &str, output: &mut Output) -> Result<(), Failure> {
+    let gateway: Address = here.client.address_of(gateway)?;
+    let wrong = || Failure::GatewayUrl { found: url.chars().take(80).collect() };
+    let http = http::client(CONNECT_TIMEOUT, TIMEOUT).map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let head = here.client.chain().head().await.map_err(residual_client::LedgerError::from)?.number;
+    let mut fetched = Vec::new();
+    for commitment in here.client.usage_commitments(head).await? {
+        let epoch = commitment.epoch;
+        if commitment.gateway != gateway || here.client.usage_file(gateway, epoch)?.is_some() {
+            continue;
+        }
+        let place: Url =
+            format!("{}/v1/usage/{gateway}/{epoch}", url.trim_end_matches('/')).parse().map_err(|_| wrong())?;
+        let failed = |reason: String| Failure::Http { reason };
+        let response = http.get(place).send().await.map_err(|error| failed(error.to_string()))?;
+        if !response.status().is_success() {
+            return Err(failed(format!("the gateway answered {} for epoch {epoch}", response.status())));
+        }
+        let bytes = response.bytes().await.map_err(|error| failed(error.to_string()))?;
+        let kept = here.client.keep_usage(gateway, epoch, &bytes).await?;
+        output.say(&format!("epoch {epoch}: {} uses", kept.records))?;
+        fetched.push(kept);
+    }
+    output.result(&json!({ "gateway": gateway, "epochs": fetched }), |_| {
+        format!("{} epochs fetched, each as the gateway committed to it", fetched.len())
+    })?;
+    Ok(())
+}
