@@ -9,8 +9,9 @@ use reqwest::Url;
 
 use crate::{
     account::{Account, DevelopmentKeyError},
+    http,
     revert::Revert,
-    rpc::{self, Block, BlockBody, CallRequest, Limits, Node, Receipt, RpcError, WireReceipt},
+    rpc::{Block, BlockBody, CallRequest, Limits, Node, Receipt, RpcError, WireReceipt},
 };
 
 /// From when on a block is taken for good.
@@ -205,7 +206,7 @@ impl Chain {
             let parsed = Url::parse(ws_url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
             parsed.ok_or(ConnectError::Url { expected: "ws://... or wss://..." })?;
         }
-        if config.development && !rpc::is_loopback(&url) {
+        if config.development && !http::is_loopback(&url) {
             return Err(ConnectError::DevelopmentElsewhere { host: url.host_str().map(str::to_owned) });
         }
         let limits = Limits { timeout: config.request_timeout, response_bytes: config.max_response_bytes };

@@ -11,6 +11,7 @@ pub mod contracts;
 pub mod deploy;
 mod durable;
 pub mod events;
+pub mod http;
 mod journal;
 pub mod keystore;
 mod logs;

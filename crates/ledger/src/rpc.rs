@@ -14,6 +14,8 @@ use alloy_transport::{TransportError, TransportErrorKind, TransportFut, layers::
 use reqwest::{StatusCode, Url, header};
 use serde::{Deserialize, Serialize};
 
+use crate::http;
+
 /// How often a request is repeated when the node says that it gets too many; only that is repeated here.
 const RATE_LIMIT_RETRIES: u32 = 5;
 /// What is waited before such a repetition, in milliseconds, unless the node says how long.
@@ -101,13 +103,8 @@ pub(crate) struct Node {
 impl Node {
     /// Makes the client; nothing is sent.
     pub(crate) fn new(url: Url, limits: Limits) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls())
-            .timeout(limits.timeout)
-            .connect_timeout(limits.timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        let local = is_loopback(&url);
+        let client = http::client(limits.timeout, limits.timeout)?;
+        let local = http::is_loopback(&url);
         let transport = CappedHttp { client, url, limits };
         let retry = RetryBackoffLayer::new(RATE_LIMIT_RETRIES, RATE_LIMIT_PAUSE_MS, COMPUTE_UNITS_PER_S);
         Ok(Self {
@@ -175,28 +172,6 @@ fn quoted(text: &str) -> String {
         end -= 1;
     }
     text[..end].to_owned()
-}
-
-/// Whether only this machine can be meant.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
-}
-
-/// TLS by ring and the web's roots, named outright: with several backends in one program rustls would refuse to guess.
-fn tls() -> rustls::ClientConfig {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default versions' cipher suites")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 /// The answer passed the limit; reading stopped there.
