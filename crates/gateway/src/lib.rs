@@ -6,15 +6,17 @@
 //! allows (`content` decides, `client` reads the ledger for it), pages (`web`), and the wire forms of x402 (`x402`).
 
 mod api;
+mod cors;
 mod extract;
 mod limits;
 mod problem;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{any::Any, fmt, io, net::SocketAddr, sync::Arc};
 
-use axum::Router;
-use residual_client::{Client, Person};
+use axum::response::{IntoResponse, Response};
+use residual_client::{Client, DirectoryStore, Person, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use api::openapi;
 pub use limits::Limits;
@@ -24,6 +26,8 @@ pub use limits::Limits;
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The marketplace's own origins, as `https://market.example`: their pages may do everything, others only GET.
+    pub origins: Vec<String>,
     /// What every request is held to.
     pub limits: Limits,
 }
@@ -40,6 +44,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The blocks cannot be served.
+    #[error(transparent)]
+    Blocks(#[from] StoreError),
 }
 
 /// What handlers share.
@@ -48,6 +55,7 @@ pub(crate) struct App {
     /// The key of this gateway process.
     pub(crate) account: Person,
     pub(crate) listing: api::assets::Listing,
+    pub(crate) blocks: Arc<DirectoryStore>,
 }
 
 /// A gateway that runs. Dropped, it is cut off; [`Gateway::shut_down`] lets it finish.
@@ -73,8 +81,10 @@ impl Gateway {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let app = Arc::new(App { client, account, listing: api::assets::Listing::default() });
-        let routes: Router = limits::hold(api::routes(app), config.limits);
+        let blocks = Arc::new(client.blocks()?);
+        let app = Arc::new(App { client, account, listing: api::assets::Listing::default(), blocks });
+        let routes = api::routes(app).layer(CatchPanicLayer::custom(panicked));
+        let routes = cors::open(limits::hold(routes, config.limits), &config.origins);
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move {
@@ -99,4 +109,10 @@ impl Gateway {
         self.stop.send_replace(true);
         self.server.await.map_err(io::Error::other)?
     }
+}
+
+/// What a caller is told of a bug here; what it was is in the panic's own message, for the operator.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    problem::Problem::internal("something went wrong that should not; tell the gateway's operator")
+        .into_response()
 }
