@@ -218,18 +218,21 @@ impl Client {
         let mut logs = self.logs_to(transfers([Vec::new(), word.clone(), Vec::new()]), head).await?;
         logs.extend(self.logs_to(transfers([word, Vec::new(), Vec::new()]), head).await?);
         logs.sort_by_key(|log| (log.block_number, log.log_index));
-        let mut held: Vec<LicenceId> = Vec::new();
-        for log in &logs {
+        // By when it came: who is sent very many, as anybody can be, is not to be waited for long.
+        let mut held: BTreeMap<LicenceId, usize> = BTreeMap::new();
+        for (at, log) in logs.iter().enumerate() {
             let moved = crate::decode::<Licences::Transfer>(log)
                 .and_then(|moved| Some((moved.to, LicenceId::try_from(moved.tokenId).ok()?)));
             let (to, licence) = moved.ok_or_else(|| LedgerError::unexpected("a transfer of a licence"))?;
-            // Also what goes from an account to itself is at its end only once.
-            held.retain(|known| *known != licence);
-            if to == holder && asset.is_none_or(|asset| licence.asset() == asset) {
-                held.push(licence);
+            if to != holder {
+                held.remove(&licence);
+            } else if asset.is_none_or(|asset| licence.asset() == asset) {
+                held.insert(licence, at);
             }
         }
-        Ok(held)
+        let mut held: Vec<_> = held.into_iter().collect();
+        held.sort_by_key(|(_, at)| *at);
+        Ok(held.into_iter().map(|(licence, _)| licence).collect())
     }
 
     /// Every version of an asset by the final blocks, in the order of their numbers.
