@@ -1,8 +1,8 @@
 //! Prepaid channels: open, top up, promise, close; and, for the gateway, redeem.
 
-use alloy_sol_types::SolValue;
+use alloy_sol_types::{SolEvent, SolValue};
 use residual_ledger::{
-    Account,
+    Account, LogQuery,
     contracts::{
         CANONICAL_CHANNELS, channels as bound, channels::Channels as ChannelsContract,
         transfer_deposit_collector as collector,
@@ -109,6 +109,17 @@ pub struct ChannelRow {
     pub pending_withdrawal: Amount,
 }
 
+/// What a final block says of a channel, whoever opened it.
+#[derive(Debug, Clone)]
+pub struct ChannelOnLedger {
+    /// Its configuration; none when it was opened before the marketplace was made.
+    pub config: Option<ChannelConfig>,
+    /// What is in it.
+    pub escrow: Escrow,
+    /// The block that says so.
+    pub block: u64,
+}
+
 /// How far a closing is.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
@@ -142,6 +153,18 @@ pub struct Redeemed {
 
 pub(crate) fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
     bound::IChannels::ChannelConfig {
+        payer: config.payer,
+        payerAuthorizer: config.payerAuthorizer,
+        receiver: config.receiver,
+        receiverAuthorizer: config.receiverAuthorizer,
+        token: config.token,
+        withdrawDelay: config.withdrawDelay,
+        salt: config.salt,
+    }
+}
+
+fn of_ledger(config: &bound::IChannels::ChannelConfig) -> ChannelConfig {
+    ChannelConfig {
         payer: config.payer,
         payerAuthorizer: config.payerAuthorizer,
         receiver: config.receiver,
@@ -308,6 +331,29 @@ impl Client {
     /// When the ledger cannot be reached.
     pub async fn escrow(&self, channel: B256) -> Result<Escrow, LedgerError> {
         Ok(self.channel_at(channel, self.chain().head().await?.number).await?.escrow)
+    }
+
+    /// What a final block says of a channel, with the configuration that it was opened with; none when there never was
+    /// such a channel.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn channel_on_ledger(&self, channel: B256) -> Result<Option<ChannelOnLedger>, LedgerError> {
+        let block = self.chain().final_head().await?.number;
+        let query = LogQuery {
+            events: vec![ChannelsContract::ChannelCreated::SIGNATURE_HASH],
+            indexed: [vec![channel], Vec::new(), Vec::new()],
+            ..LogQuery::of([CANONICAL_CHANNELS])
+        };
+        let logs = self.logs_to(query, block).await?;
+        let created = logs.first().and_then(crate::decode::<ChannelsContract::ChannelCreated>);
+        let config = created.map(|created| of_ledger(&created.config));
+        if config.as_ref().is_some_and(|config| self.channels().channel_id(config) != channel) {
+            return Err(LedgerError::unexpected("a channel of another id"));
+        }
+        let escrow = self.channel_at(channel, block).await?.escrow;
+        let known = config.is_some() || escrow != Escrow::default();
+        Ok(known.then_some(ChannelOnLedger { config, escrow, block }))
     }
 
     /// The payer's end of a channel.

@@ -14,6 +14,8 @@ mod node;
 mod operation;
 mod people;
 mod publish;
+mod quote;
+mod remote;
 mod revenue;
 mod serve;
 mod settlement;
@@ -30,7 +32,7 @@ use std::{
 };
 
 use alloy_sol_types::{SolCall, SolEvent};
-use residual_content::{DirectoryStore, Keyring, KeyringError, KeyringSecret, StoreError};
+use residual_content::{Keyring, KeyringSecret};
 use residual_ledger::{
     Account, CallError, Chain, JournalError, Log, LogError, LogQuery, Receipt, RpcError, Sender,
     TransactError, Transaction,
@@ -44,27 +46,32 @@ use sha2::{Digest, Sha256};
 
 pub use audit::{AuditError, Audited};
 pub use authorization::{Purpose, RelayError, Relayed, Signed};
-pub use channel::{ChannelError, ChannelRecord, ChannelRow, Closing, Redeemed};
-pub use get::{GetError, Got};
+pub use channel::{ChannelError, ChannelOnLedger, ChannelRecord, ChannelRow, Closing, Redeemed};
+pub use get::{GetError, Got, KeyError, Step};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
 pub use node::{ANY_PORT, ClientError, Governance, Ground, NewKey, Place};
 pub use people::{AccountError, AccountRow, AddressError, parse_address};
 pub use publish::{Publication, PublishError, PublishedAsset};
-pub use residual_content::{Existing, ExtractError, Profile, Progress};
+pub use quote::{Quote, QuoteError};
+pub use remote::{GatewayError, RemoteGateway};
+pub use residual_content::{
+    BlockId, BlockSource, DirectoryStore, Existing, ExtractError, FetchError, KeyringError, Profile,
+    Progress, ReleaseError, SignedKeyRequest, StoreError, WrappedKey,
+};
 pub use residual_ledger::{
-    Account as Person,
+    Account as Person, Finality,
     deploy::DeployError,
     keystore::Password,
     token::{TokenDomain, TokenError},
 };
 pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse, VoucherClaim};
 pub use residual_royalty::{Finding, PathEarning, Report, Till, TokenRow};
-pub use revenue::{ClaimRow, Collected, Paid, PayError, SweptRow};
+pub use revenue::{ClaimRow, Collected, Paid, PayError, PayoutRow, SweptRow};
 pub use serve::{CallPrice, ServeError};
 pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedTransfer};
 pub use shares::{TransferError, Transferred};
-pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow};
+pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow, VersionRow};
 pub use spend::{Budget, PaidAnswer, Payer, SpendError};
 pub use usage::{PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
 
@@ -199,6 +206,8 @@ pub struct Suite {
     pub usage: Address,
     /// Takes deposits into channels by allowance.
     pub transfer_collector: Address,
+    /// Prepaid channels, where stock x402 clients look for them.
+    pub channels: Address,
     /// What every till is a proxy of.
     pub till_implementation: Address,
     /// All of them, with what lies there.
@@ -213,6 +222,8 @@ pub struct Client {
     currency: Currency,
     node: Option<residual_local_ledger::LocalLedger>,
     keyring_secret: KeyringSecret,
+    /// When the nonces of expired key requests were last forgotten, in UNIX seconds.
+    nonces_forgotten_at_s: std::sync::atomic::AtomicU64,
     senders: tokio::sync::Mutex<BTreeMap<Address, (Sender, File)>>,
 }
 
@@ -252,7 +263,11 @@ impl Client {
         Contracts { royalties: self.suite.royalties, till_implementation: self.suite.till_implementation }
     }
 
-    pub(crate) fn store(&self) -> Result<DirectoryStore, StoreError> {
+    /// The blocks that are kept here, all of them sealed or public.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
+    pub fn blocks(&self) -> Result<DirectoryStore, StoreError> {
         DirectoryStore::open(self.home.path("blocks"))
     }
 
@@ -335,7 +350,16 @@ impl Client {
     /// All logs of some contracts since they were deployed.
     pub(crate) async fn logs(&self, query: LogQuery) -> Result<Vec<Log>, LedgerError> {
         let head = self.chain.head().await?.number;
-        Ok(self.chain.logs(&query, self.suite.deployment.block.number, head).await?)
+        self.logs_to(query, head).await
+    }
+
+    /// All logs of some contracts since they were deployed, up to a block; none when they were deployed later.
+    pub(crate) async fn logs_to(&self, query: LogQuery, block: u64) -> Result<Vec<Log>, LedgerError> {
+        let from = self.suite.deployment.block.number;
+        if block < from {
+            return Ok(Vec::new());
+        }
+        Ok(self.chain.logs(&query, from, block).await?)
     }
 
     /// All that the audit reads, up to a block.

@@ -1,7 +1,11 @@
 //! Licences: offering terms, buying under them, renewing.
 
-use residual_ledger::{Account, Receipt, contracts::licences::Licences};
-use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, Rates, Reach, Rights, TermsId, U256};
+use alloy_sol_types::SolEvent;
+use residual_ledger::{Account, LogQuery, Receipt, contracts::licences::Licences, events};
+use residual_primitives::{
+    Address, Amount, AssetId, B256, LicenceId, Rates, Reach, Rights, Terms, TermsId, U256,
+};
+use residual_royalty::LedgerEvent;
 use serde::Serialize;
 
 use crate::{Client, HomeError, LedgerError, PayError};
@@ -132,6 +136,24 @@ impl Client {
             supply_cap: row.supplyCap,
             eligibility_hook: Some(row.hook).filter(|hook| *hook != Address::ZERO),
         }))
+    }
+
+    /// Terms with all their fields, as they were defined; none when nobody defined them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached, or its node shows other terms under this id.
+    pub async fn terms(&self, id: TermsId) -> Result<Option<Terms>, LedgerError> {
+        let query = LogQuery {
+            events: vec![Licences::TermsDefined::SIGNATURE_HASH],
+            indexed: [vec![id.0], Vec::new(), Vec::new()],
+            ..LogQuery::of([self.suite().licences])
+        };
+        let logs = self.logs(query).await?;
+        let Some(log) = logs.first() else { return Ok(None) };
+        match events::read(&self.suite().deployment, log)? {
+            Some(LedgerEvent::TermsDefined { terms, .. }) if terms.id() == Ok(id) => Ok(Some(*terms)),
+            _ => Err(LedgerError::unexpected("terms of another id")),
+        }
     }
 
     /// Offers terms on an asset that the account controls. An offer that stands is left as it is.

@@ -11,7 +11,7 @@ use std::{
 use residual_content::KeyringSecret;
 use residual_ledger::{
     Account, Chain, Config as ChainConfig, ConnectError,
-    contracts::{genesis_alloc, royalties::Royalties, test_usd::TestUSD},
+    contracts::{CANONICAL_CHANNELS, genesis_alloc, royalties::Royalties, test_usd::TestUSD},
     deploy::{self, DeployError, Deployment, DeploymentError, Parameters},
 };
 use residual_local_ledger::{
@@ -344,6 +344,7 @@ impl Client {
             royalties,
             usage: deployment.usage.address,
             transfer_collector: deployment.transfer_collector.address,
+            channels: CANONICAL_CHANNELS,
             till_implementation,
             deployment,
         };
@@ -354,6 +355,7 @@ impl Client {
             currency: Currency { token, symbol, decimals },
             node,
             keyring_secret: KeyringSecret::from_bytes(*marketplace.keyring_secret),
+            nonces_forgotten_at_s: 0.into(),
             senders: tokio::sync::Mutex::new(BTreeMap::new()),
         })
     }
@@ -413,7 +415,7 @@ impl Marketplace {
 }
 
 /// Of a URL what may be shown: the rest may hold the key of its user.
-fn host_of(url: &str) -> &str {
+pub(crate) fn host_of(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)

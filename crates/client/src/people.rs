@@ -13,6 +13,10 @@ use crate::{Client, Home, HomeError, LedgerError, NewKey};
 
 const ACCOUNTS: &str = "accounts";
 const OPERATOR: &str = "operator";
+const GATEWAY: &str = "gateway";
+
+/// Which development account is the gateway's.
+const DEVELOPMENT_GATEWAY: u32 = 9;
 
 /// What an account is given for gas, in wei: 10 ether.
 const GAS_WEI: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
@@ -174,6 +178,36 @@ impl Client {
         password: &Password,
     ) -> Result<(), AccountError> {
         Ok(keystore(self.home())?.store(name, account, password)?)
+    }
+
+    /// The account of the gateway that runs on an embedded ledger: `dev:9` in development mode, else `gateway` of the
+    /// keystore, made under the operator's password if need be. The operator gives it gas when it has little.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn gateway_account(
+        &self,
+        operators_password: impl FnOnce() -> Result<Password, AccountError>,
+    ) -> Result<Account, AccountError> {
+        if self.chain().config().development {
+            return Ok(self.chain().development_account(DEVELOPMENT_GATEWAY)?);
+        }
+        let keystore = keystore(self.home())?;
+        let password = operators_password()?;
+        let operator = || keystore.unlock(OPERATOR, &password);
+        let gateway = if keystore.contains(GATEWAY)? {
+            keystore.unlock(GATEWAY, &password)?
+        } else {
+            // First the operator, so that no key is made under a mistyped password.
+            operator()?;
+            keystore.create(GATEWAY, &password)?
+        };
+        let address = gateway.address();
+        if self.chain().balance_wei(address).await.map_err(LedgerError::from)? < GAS_WEI / U256::from(2) {
+            let gas = Transaction::payment(address, GAS_WEI);
+            self.sender(&operator()?).await?.send(&gas).await.map_err(LedgerError::from)?;
+        }
+        Ok(gateway)
     }
 
     /// The accounts of the data directory, and those of development mode, with what they hold.

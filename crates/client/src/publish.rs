@@ -396,7 +396,7 @@ impl Client {
             let keyring = self.keyring()?;
             (keyring.version_key(asset, version)?, keyring.version_key_or_new(asset, version + 1)?)
         };
-        let store = self.store()?;
+        let store = self.blocks()?;
         let registered = OpenVersion::open(&store, &record, &key)?;
         let sealed = OpenVersion::open(&store, &found.record, &next)?;
         let (before, now) = (registered.manifest(), sealed.manifest());
@@ -419,7 +419,7 @@ impl Client {
         publication: &Publication,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<SealedVersion, PublishError> {
-        let (keyring, store) = (self.keyring()?, self.store()?);
+        let (keyring, store) = (self.keyring()?, self.blocks()?);
         let path = &publication.path;
         let real = path.canonicalize().map_err(|source| PublishError::Path { path: path.clone(), source })?;
         if real.starts_with(self.home().root()) || self.home().root().starts_with(&real) {

@@ -76,6 +76,21 @@ pub struct ClaimRow {
     pub amount: Amount,
 }
 
+/// What a holder had and has of one asset, in one token, by the final blocks.
+#[derive(Debug, Clone, Serialize)]
+pub struct PayoutRow {
+    /// The asset.
+    pub asset: AssetId,
+    /// The token.
+    pub token: Address,
+    /// All that was claimed so far.
+    pub claimed: Amount,
+    /// How often.
+    pub claims: u64,
+    /// What could be claimed now. What lies in tills, or was not carried from children yet, is not in it.
+    pub claimable: Amount,
+}
+
 /// What a sweep brought out of a till.
 #[derive(Debug, Clone, Serialize)]
 pub struct SweptRow {
@@ -247,6 +262,38 @@ impl Client {
         Ok(Amount(crate::narrow(self.call(self.suite().royalties, &call).await?)?))
     }
 
+    /// What the holder's shares of an asset brought and can bring, in each token that it earned in.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAsset`], or when the ledger cannot be reached.
+    pub async fn payouts(&self, asset: AssetId, holder: Address) -> Result<Vec<PayoutRow>, LedgerError> {
+        let block = self.chain().final_head().await?.number;
+        let query = LogQuery {
+            events: vec![Royalties::Claimed::SIGNATURE_HASH],
+            indexed: [vec![asset.to_u256().into()], Vec::new(), vec![holder.into_word()]],
+            ..LogQuery::of([self.suite().royalties])
+        };
+        let mut claims: Vec<Royalties::Claimed> = Vec::new();
+        for log in self.logs_to(query, block).await? {
+            claims.push(crate::decode(&log).ok_or_else(|| LedgerError::unexpected("a claim"))?);
+        }
+        let mut rows = Vec::new();
+        for token in self.tokens_of(asset).await? {
+            let mut row =
+                PayoutRow { asset, token, claimed: Amount::ZERO, claims: 0, claimable: Amount::ZERO };
+            for claim in claims.iter().filter(|claim| claim.token == token) {
+                let claimed = row.claimed.checked_add(Amount(crate::narrow(claim.amount)?));
+                row.claimed = claimed.ok_or_else(|| LedgerError::unexpected("claims beyond any supply"))?;
+                row.claims += 1;
+            }
+            let call = Royalties::claimableCall { assetId: asset.to_u256(), token, holder };
+            let claimable = self.call_at(self.suite().royalties, &call, block).await?;
+            row.claimable = Amount(crate::narrow(claimable)?);
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
     /// Everything that brings a holder's money home: sweeps and flows every descendant of the asset, children before
     /// parents, then claims. Without an asset, for all assets that the holder has shares of.
     ///
@@ -259,7 +306,7 @@ impl Client {
                 self.asset_row(asset).await?;
                 [asset].into()
             }
-            None => self.assets_held_by(holder.address()).await?,
+            None => self.assets_of(holder.address()).await?,
         };
         let listed = self.listed_tokens().await?;
         let mut collected = Collected::default();

@@ -1,8 +1,8 @@
 //! What an operator needs to serve a model: the right to, its files, and what a call of it costs.
 
 use residual_content::{DirectoryStore, KeyringError, OpenError, OpenVersion};
-use residual_ledger::{Account, LogQuery, SolEvent, contracts::licences::Licences};
-use residual_primitives::{Amount, AssetId, AssetKind, LicenceId, Rights, Terms, TermsId};
+use residual_ledger::Account;
+use residual_primitives::{Amount, AssetId, AssetKind, LicenceId, Rights, TermsId};
 
 use crate::{Client, GetError, LedgerError};
 
@@ -102,7 +102,7 @@ impl Client {
             if !rights.contain(Rights::INFER) {
                 return Err(ServeError::NoRight { licence, rights });
             }
-            return Ok(self.open_licensed(operator, licence, None).await?);
+            return Ok(self.open_licensed(operator, licence).await?);
         }
         let record = self.version_record(asset, row.versions).await?;
         let key = match self.keyring()?.version_key(asset, row.versions) {
@@ -110,7 +110,7 @@ impl Client {
             Err(KeyringError::Missing { .. }) => return Err(ServeError::NoAccess { asset }),
             Err(error) => return Err(error.into()),
         };
-        let store = self.store()?;
+        let store = self.blocks()?;
         let opened = tokio::task::block_in_place(|| OpenVersion::open(store, &record, &key))?;
         Ok((row.versions, opened))
     }
@@ -129,24 +129,5 @@ impl Client {
             }
         }
         prices.into_iter().min_by_key(|price| price.unit).ok_or(ServeError::NoPrice { asset })
-    }
-
-    /// All fields of terms; none when nobody defined them.
-    ///
-    /// # Errors
-    /// When the ledger cannot be reached.
-    pub async fn terms(&self, id: TermsId) -> Result<Option<Terms>, LedgerError> {
-        let query = LogQuery {
-            events: vec![Licences::TermsDefined::SIGNATURE_HASH],
-            indexed: [vec![id.0], Vec::new(), Vec::new()],
-            ..LogQuery::of([self.suite().licences])
-        };
-        for log in self.logs(query).await? {
-            let read = residual_ledger::events::read(&self.suite().deployment, &log)?;
-            if let Some(residual_royalty::LedgerEvent::TermsDefined { terms, .. }) = read {
-                return Ok(Some(*terms));
-            }
-        }
-        Ok(None)
     }
 }

@@ -1,5 +1,6 @@
 //! Shares: who holds an asset, and giving units to another.
 
+use alloy_sol_types::SolEvent;
 use residual_ledger::{
     Account, LogQuery,
     contracts::{assets::Assets, shares::Shares},
@@ -103,7 +104,7 @@ impl Client {
     pub async fn holders(&self, asset: AssetId) -> Result<BTreeMap<Address, u32>, LedgerError> {
         self.asset_row(asset).await?;
         let mut holders = BTreeMap::new();
-        for (moved, to) in self.share_moves().await? {
+        for (moved, to) in self.share_moves(None).await? {
             if moved == asset && !holders.contains_key(&to) {
                 let units = self.units(asset, to).await?;
                 if units > 0 {
@@ -114,20 +115,16 @@ impl Client {
         Ok(holders)
     }
 
-    /// Every asset that the account holds units of.
-    pub(crate) async fn assets_held_by(&self, holder: Address) -> Result<BTreeSet<AssetId>, LedgerError> {
-        let mut held = BTreeSet::new();
-        for (asset, to) in self.share_moves().await? {
-            // Who held once may still be owed.
-            if to == holder {
-                held.insert(asset);
-            }
-        }
-        Ok(held)
+    /// Every asset that units of ever went to the account: in whose revenue it has, or may still be owed, a part.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn assets_of(&self, holder: Address) -> Result<BTreeSet<AssetId>, LedgerError> {
+        Ok(self.share_moves(Some(holder)).await?.into_iter().map(|(asset, _)| asset).collect())
     }
 
-    /// Every asset and every account that units of it ever went to.
-    async fn share_moves(&self) -> Result<BTreeSet<(AssetId, Address)>, LedgerError> {
+    /// Every asset and every account that units of it ever went to; or only to one.
+    async fn share_moves(&self, to: Option<Address>) -> Result<BTreeSet<(AssetId, Address)>, LedgerError> {
         let mut moves = BTreeSet::new();
         // Anybody may move no units of anything, to anybody: that says nothing.
         let mut note = |id, value: U256, to| {
@@ -135,7 +132,12 @@ impl Client {
                 moves.insert((asset, to));
             }
         };
-        for log in self.logs(LogQuery::of([self.suite().shares])).await? {
+        let query = LogQuery {
+            events: vec![Shares::TransferSingle::SIGNATURE_HASH, Shares::TransferBatch::SIGNATURE_HASH],
+            indexed: [Vec::new(), Vec::new(), to.map(|to| to.into_word()).into_iter().collect()],
+            ..LogQuery::of([self.suite().shares])
+        };
+        for log in self.logs(query).await? {
             if let Some(single) = crate::decode::<Shares::TransferSingle>(&log) {
                 note(single.id, single.value, single.to);
             } else if let Some(batch) = crate::decode::<Shares::TransferBatch>(&log) {

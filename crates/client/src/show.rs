@@ -4,7 +4,10 @@ use alloy_sol_types::SolEvent;
 use residual_content::{BlockId, ContentRoot, KeyCommitment, SignedManifest, VersionRecord};
 use residual_ledger::{
     LogQuery,
-    contracts::{assets::Assets, licences::Licences},
+    contracts::{
+        assets::{self, Assets},
+        licences::Licences,
+    },
 };
 use residual_primitives::{
     Address, AssetId, AssetKind, B256, Bps, LicenceId, Rates, RevenueKind, TermsId, VersionsGranted,
@@ -68,6 +71,21 @@ pub struct AssetPage {
     pub offers: Vec<OfferRow>,
 }
 
+/// A version that was published.
+#[derive(Debug, Clone, Serialize)]
+pub struct VersionRow {
+    /// Its number, from 1.
+    pub version: u32,
+    /// The CID of its manifest.
+    pub manifest_cid: String,
+    /// The content root.
+    pub content_root: B256,
+    /// The commitment to its key.
+    pub key_commitment: B256,
+    /// The block that it was published in.
+    pub block: u64,
+}
+
 /// A licence as the ledger keeps it.
 #[derive(Debug, Clone, Serialize)]
 pub struct LicenceRow {
@@ -112,15 +130,16 @@ impl Client {
         if !self.asset_exists(asset).await? {
             return Err(LedgerError::UnknownAsset { asset });
         }
-        let found = self.call(self.suite().assets, &Assets::assetCall { assetId: asset.to_u256() }).await?;
-        Ok(AssetRow {
+        asset_row(
             asset,
-            controller: found.controller,
-            kind: AssetKind::from_index(found.kind)
-                .ok_or_else(|| LedgerError::unexpected("a kind of asset"))?,
-            resale: Bps::new(found.resaleBps).map_err(|_| LedgerError::unexpected("a rate"))?,
-            versions: found.versions.into(),
-        })
+            self.call(self.suite().assets, &Assets::assetCall { assetId: asset.to_u256() }).await?,
+        )
+    }
+
+    /// An asset that is there, in the state after a block.
+    pub(crate) async fn asset_row_at(&self, asset: AssetId, block: u64) -> Result<AssetRow, LedgerError> {
+        let call = Assets::assetCall { assetId: asset.to_u256() };
+        asset_row(asset, self.call_at(self.suite().assets, &call, block).await?)
     }
 
     /// The assets that were registered in some blocks, in that order.
@@ -129,6 +148,9 @@ impl Client {
     /// When the ledger cannot be reached.
     pub async fn registered(&self, from_block: u64, to_block: u64) -> Result<Vec<AssetId>, LedgerError> {
         let from_block = from_block.max(self.suite().deployment.block.number);
+        if to_block < from_block {
+            return Ok(Vec::new());
+        }
         let query = LogQuery {
             events: vec![Assets::Registered::SIGNATURE_HASH],
             ..LogQuery::of([self.suite().assets])
@@ -176,31 +198,108 @@ impl Client {
         })
     }
 
+    /// All licences that an account holds by the final blocks, in the order in which they came to it; with an asset, only
+    /// of that.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn licences_of(
+        &self,
+        holder: Address,
+        asset: Option<AssetId>,
+    ) -> Result<Vec<LicenceId>, LedgerError> {
+        let transfers = |indexed| LogQuery {
+            events: vec![Licences::Transfer::SIGNATURE_HASH],
+            indexed,
+            ..LogQuery::of([self.suite().licences])
+        };
+        let word = vec![holder.into_word()];
+        let head = self.chain().final_head().await?.number;
+        let mut logs = self.logs_to(transfers([Vec::new(), word.clone(), Vec::new()]), head).await?;
+        logs.extend(self.logs_to(transfers([word, Vec::new(), Vec::new()]), head).await?);
+        logs.sort_by_key(|log| (log.block_number, log.log_index));
+        // By when it came: who is sent very many, as anybody can be, is not to be waited for long.
+        let mut held: BTreeMap<LicenceId, usize> = BTreeMap::new();
+        for (at, log) in logs.iter().enumerate() {
+            let moved = crate::decode::<Licences::Transfer>(log)
+                .and_then(|moved| Some((moved.to, LicenceId::try_from(moved.tokenId).ok()?)));
+            let (to, licence) = moved.ok_or_else(|| LedgerError::unexpected("a transfer of a licence"))?;
+            if to != holder {
+                held.remove(&licence);
+            } else if asset.is_none_or(|asset| licence.asset() == asset) {
+                held.insert(licence, at);
+            }
+        }
+        let mut held: Vec<_> = held.into_iter().collect();
+        held.sort_by_key(|(_, at)| *at);
+        Ok(held.into_iter().map(|(licence, _)| licence).collect())
+    }
+
+    /// Every version of an asset by the final blocks, in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAsset`], or when the ledger cannot be reached.
+    pub async fn versions(&self, asset: AssetId) -> Result<Vec<VersionRow>, LedgerError> {
+        self.asset_row(asset).await?;
+        let head = self.chain().final_head().await?.number;
+        let published = self.published(asset, None, head).await?;
+        let rows = published.into_iter().map(|(version, record, block)| VersionRow {
+            version,
+            manifest_cid: record.manifest.to_string(),
+            content_root: record.content_root.0,
+            key_commitment: record.key_commitment.0,
+            block,
+        });
+        Ok(rows.collect())
+    }
+
     /// What the ledger says of one version.
     ///
     /// # Errors
     /// [`LedgerError::UnknownVersion`], or when the ledger cannot be reached.
     pub async fn version_record(&self, asset: AssetId, version: u32) -> Result<VersionRecord, LedgerError> {
+        self.version_record_at(asset, version, self.chain().head().await?.number).await
+    }
+
+    /// What the ledger says of one version up to a block.
+    pub(crate) async fn version_record_at(
+        &self,
+        asset: AssetId,
+        version: u32,
+        block: u64,
+    ) -> Result<VersionRecord, LedgerError> {
+        let published = self.published(asset, Some(version), block).await?;
+        let record = published.into_iter().find(|(number, ..)| *number == version);
+        record.map(|(_, record, _)| record).ok_or(LedgerError::UnknownVersion { asset, version })
+    }
+
+    /// The versions of an asset, or the one of that number, that were published up to a block: number, record, block.
+    async fn published(
+        &self,
+        asset: AssetId,
+        version: Option<u32>,
+        to_block: u64,
+    ) -> Result<Vec<(u32, VersionRecord, u64)>, LedgerError> {
+        let version = version.map(|version| residual_primitives::U256::from(version).into());
         let query = LogQuery {
             events: vec![Assets::VersionPublished::SIGNATURE_HASH],
-            indexed: [vec![asset.to_u256().into()], Vec::new(), Vec::new()],
+            indexed: [vec![asset.to_u256().into()], version.into_iter().collect(), Vec::new()],
             ..LogQuery::of([self.suite().assets])
         };
-        for log in self.logs(query).await? {
-            let Some(published) = crate::decode::<Assets::VersionPublished>(&log) else { continue };
-            if published.assetId == asset.to_u256()
-                && published.version == residual_primitives::U256::from(version)
-            {
-                return Ok(VersionRecord {
-                    asset,
-                    manifest: BlockId::from_bytes(&published.manifestCid)
-                        .map_err(|_| LedgerError::unexpected("a manifest's CID"))?,
-                    content_root: ContentRoot(published.contentRoot),
-                    key_commitment: KeyCommitment(published.keyCommitment),
-                });
-            }
+        let mut versions = Vec::new();
+        for log in self.logs_to(query, to_block).await? {
+            let published = crate::decode::<Assets::VersionPublished>(&log).zip(log.block_number);
+            let (published, block) = published.ok_or_else(|| LedgerError::unexpected("a version"))?;
+            let record = VersionRecord {
+                asset,
+                manifest: BlockId::from_bytes(&published.manifestCid)
+                    .map_err(|_| LedgerError::unexpected("a manifest's CID"))?,
+                content_root: ContentRoot(published.contentRoot),
+                key_commitment: KeyCommitment(published.keyCommitment),
+            };
+            versions.push((crate::narrow(published.version)?, record, block));
         }
-        Err(LedgerError::UnknownVersion { asset, version })
+        Ok(versions)
     }
 
     /// All about an asset.
@@ -212,7 +311,7 @@ impl Client {
         let record = self.version_record(asset, row.versions).await?;
         // The manifest is public and may simply not be here.
         let about = self
-            .store()
+            .blocks()
             .ok()
             .and_then(|store| SignedManifest::open(&store, &record).ok())
             .map(|signed| signed.manifest.about)
@@ -266,6 +365,17 @@ impl Client {
         }
         Ok(offers)
     }
+}
+
+/// An asset of the contract's words.
+fn asset_row(asset: AssetId, found: assets::IAssets::Asset) -> Result<AssetRow, LedgerError> {
+    Ok(AssetRow {
+        asset,
+        controller: found.controller,
+        kind: AssetKind::from_index(found.kind).ok_or_else(|| LedgerError::unexpected("a kind of asset"))?,
+        resale: Bps::new(found.resaleBps).map_err(|_| LedgerError::unexpected("a rate"))?,
+        versions: found.versions.into(),
+    })
 }
 
 pub(crate) fn rates(bps: [u16; 4]) -> Result<Rates, LedgerError> {

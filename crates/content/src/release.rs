@@ -146,6 +146,26 @@ pub struct SignedKeyRequest {
     pub signature: [u8; 65],
 }
 
+impl SignedKeyRequest {
+    /// What can be said of a request before a ledger is asked: the licence that it names, if it is to `gateway` and good
+    /// for a while from `now_s` on.
+    ///
+    /// # Errors
+    /// [`ReleaseError::NotALicence`], [`ReleaseError::OtherGateway`] or [`ReleaseError::Expiry`].
+    pub fn check(&self, gateway: Address, now_s: u64) -> Result<LicenceId, ReleaseError> {
+        let request = &self.request;
+        let licence = LicenceId::try_from(request.licenceId)
+            .map_err(|_| ReleaseError::NotALicence { found: request.licenceId })?;
+        if request.gateway != gateway {
+            return Err(ReleaseError::OtherGateway { expected: gateway, found: request.gateway });
+        }
+        if request.expiry <= now_s || request.expiry - now_s > MAX_REQUEST_LIFE_S {
+            return Err(ReleaseError::Expiry { now_s, expiry_s: request.expiry });
+        }
+        Ok(licence)
+    }
+}
+
 /// What came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -208,7 +228,8 @@ pub struct KeyringRelease<'a, B> {
 }
 
 impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
-    /// Answers requests to `gateway`, signed in `domain`, from `keyring`; used nonces are kept under `nonces`.
+    /// Answers requests to `gateway`, signed in `domain`, from `keyring`; used nonces are kept under `nonces`, and those
+    /// of requests that have expired are forgotten.
     ///
     /// # Errors
     /// When the directory of nonces can be neither made nor read.
@@ -219,24 +240,29 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
         gateway: Address,
         nonces: impl Into<PathBuf>,
     ) -> Result<Self, ReleaseError> {
-        let release = Self { keyring, book, domain, gateway, nonces: nonces.into() };
+        let release = Self::reopen(keyring, book, domain, gateway, nonces);
         durable::create_directory(&release.nonces)
             .map_err(|source| nonce_failed("create", &release.nonces, source))?;
         release.forget_expired(now_s())?;
         Ok(release)
     }
 
+    /// As [`KeyringRelease::open`], once that has been done: forgets nothing, which would take the longer the more
+    /// nonces there are. For a gateway, which answers many requests between two times that it does forget.
+    pub fn reopen(
+        keyring: &'a Keyring,
+        book: B,
+        domain: Eip712Domain,
+        gateway: Address,
+        nonces: impl Into<PathBuf>,
+    ) -> Self {
+        Self { keyring, book, domain, gateway, nonces: nonces.into() }
+    }
+
     /// Answers a request as of `now_s`.
     fn release_at(&self, signed: &SignedKeyRequest, now_s: u64) -> Result<Released, ReleaseError> {
         let request = &signed.request;
-        let licence = LicenceId::try_from(request.licenceId)
-            .map_err(|_| ReleaseError::NotALicence { found: request.licenceId })?;
-        if request.gateway != self.gateway {
-            return Err(ReleaseError::OtherGateway { expected: self.gateway, found: request.gateway });
-        }
-        if request.expiry <= now_s || request.expiry - now_s > MAX_REQUEST_LIFE_S {
-            return Err(ReleaseError::Expiry { now_s, expiry_s: request.expiry });
-        }
+        let licence = signed.check(self.gateway, now_s)?;
         let facts = self
             .book
             .licence(licence)

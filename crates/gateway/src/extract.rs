@@ -82,3 +82,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
         Ok(Self(query))
     }
 }
+
+/// How many to leave out and how many to list, of what a query asks for.
+pub(crate) fn page(offset: u32, limit: u32, most: u32) -> Result<(usize, usize), Problem> {
+    if (1..=most).contains(&limit) {
+        Ok((offset as usize, limit as usize))
+    } else {
+        Err(Problem::invalid(format!("expected a limit of 1 to {most}, found {limit}")))
+    }
+}

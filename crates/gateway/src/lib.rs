@@ -6,6 +6,7 @@
 //! allows (`content` decides, `client` reads the ledger for it), pages (`web`), and the wire forms of x402 (`x402`).
 
 mod api;
+mod cors;
 mod extract;
 mod limits;
 mod payment;
@@ -14,6 +15,7 @@ mod service;
 mod settlement;
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     fmt, io,
     net::SocketAddr,
@@ -22,13 +24,14 @@ use std::{
 };
 
 use axum::{
-    Router,
     http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
 };
-use residual_client::{ChannelError, Client, Person, TokenError};
+use residual_client::{ChannelError, Client, DirectoryStore, Person, StoreError, TokenError};
 use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use problem::Problem;
 use service::{Queue, Service};
@@ -54,12 +57,32 @@ pub struct Config {
     pub serving: Vec<Serving>,
     /// The most that may be charged and not claimed, in the currency's smallest unit.
     pub unclaimed_cap: Amount,
+    /// The marketplace's own origins, as `https://market.example`: their pages may do everything, others only GET.
+    pub origins: Vec<String>,
     /// What every request is held to.
     pub limits: Limits,
     /// By which rules payments are taken.
     pub payments: PaymentRules,
     /// When and how vouchers are claimed.
     pub settlement: SettlementRules,
+}
+
+impl Config {
+    /// A gateway at this address that serves no model yet, by the default rules. Nothing but the machine bounds what may
+    /// stand unclaimed.
+    #[must_use]
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            public_url: None,
+            serving: Vec::new(),
+            unclaimed_cap: Amount(u128::MAX),
+            origins: Vec::new(),
+            limits: Limits::default(),
+            payments: PaymentRules::default(),
+            settlement: SettlementRules::default(),
+        }
+    }
 }
 
 /// Why a gateway does not start.
@@ -83,6 +106,9 @@ pub enum StartError {
     /// A model cannot be served.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The blocks cannot be served.
+    #[error(transparent)]
+    Blocks(#[from] StoreError),
 }
 
 /// What handlers share.
@@ -91,6 +117,7 @@ pub(crate) struct App {
     /// The key of this gateway process.
     pub(crate) account: Person,
     pub(crate) listing: api::assets::Listing,
+    pub(crate) blocks: Arc<DirectoryStore>,
     pub(crate) services: BTreeMap<AssetId, Service>,
     pub(crate) queue: Queue,
     pub(crate) meter: Meter,
@@ -155,6 +182,7 @@ impl Gateway {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let blocks = Arc::new(client.blocks()?);
         let shop = payment::Shop::open(&client, account.address(), config.payments).await?;
         let mut services = BTreeMap::new();
         for serving in &config.serving {
@@ -166,6 +194,7 @@ impl Gateway {
             client,
             account,
             listing: api::assets::Listing::default(),
+            blocks,
             services,
             queue: Queue::new(workers, WAITING_MAX),
             meter,
@@ -174,7 +203,8 @@ impl Gateway {
             paid: Mutex::default(),
             public_url: config.public_url,
         });
-        let routes: Router = limits::hold(api::routes(Arc::clone(&app)), config.limits);
+        let routes = api::routes(Arc::clone(&app)).layer(CatchPanicLayer::custom(panicked));
+        let routes = cors::open(limits::hold(routes, config.limits), &config.origins);
         let (stop, mut stopped) = watch::channel(false);
         let serve = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move {
@@ -204,4 +234,10 @@ impl Gateway {
         self.settlement.await.map_err(io::Error::other)?;
         served
     }
+}
+
+/// What a caller is told of a bug here; what it was is in the panic's own message, for the operator.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    problem::Problem::internal("something went wrong that should not; tell the gateway's operator")
+        .into_response()
 }

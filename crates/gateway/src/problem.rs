@@ -28,6 +28,7 @@ pub(crate) struct ProblemBody {
     pub(crate) detail: String,
     /// The id of the request, which the server's log names too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) request_id: Option<String>,
 }
 
@@ -54,6 +55,16 @@ impl Problem {
     /// 402: a payment is asked for; the header says how.
     pub(crate) fn payment_required(detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::PAYMENT_REQUIRED, "payment-required", "A payment is asked for", detail)
+    }
+
+    /// 416: bytes that are not there.
+    pub(crate) fn range_not_satisfiable(detail: impl fmt::Display) -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "range-not-satisfiable",
+            "Bytes that are not there",
+            detail,
+        )
     }
 
     /// 403: not for this caller.
@@ -122,13 +133,20 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now", detail).retry_after(retry_after)
     }
 
-    fn retry_after(mut self, pause: Duration) -> Self {
+    /// The same status for a kind of its own, which programs can tell by its word.
+    pub(crate) fn named(mut self, word: &'static str, title: &'static str) -> Self {
+        (self.word, self.title) = (word, title);
+        self
+    }
+
+    /// With the time after which it may be tried again.
+    pub(crate) fn retry_after(mut self, pause: Duration) -> Self {
         self.retry_after = Some(pause);
         self
     }
 
     /// The status that it goes out with.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }

@@ -45,7 +45,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make a data directory: with an embedded ledger, or for a chain behind --rpc-url
     Init(Init),
-    /// Run a node: the embedded ledger, served as JSON-RPC on loopback, until interrupted
+    /// Run a node: the embedded ledger, served as JSON-RPC on loopback, and a gateway, until interrupted
     Up(Up),
     /// Watch real data earn: the whole loop on a fresh embedded ledger, and its audit
     Demo(Demo),
@@ -128,6 +128,18 @@ pub(crate) struct Up {
     /// Where the JSON-RPC listens; a loopback address
     #[arg(long, env = "RESIDUAL_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8545")]
     pub(crate) listen: SocketAddr,
+    /// Where the gateway's HTTP listens; port 0 is any that is free
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "RESIDUAL_GATEWAY_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8402"
+    )]
+    pub(crate) gateway_listen: SocketAddr,
+    /// An origin whose web pages may do more than read through the gateway, as https://market.example; repeatable
+    #[arg(long = "gateway-origin", value_name = "ORIGIN")]
+    pub(crate) gateway_origins: Vec<String>,
     /// If the data directory is new, make it in development mode
     #[arg(long)]
     pub(crate) development: bool,
@@ -277,6 +289,12 @@ pub(crate) struct Get {
     /// Put the version's files in the place of others that are in the way
     #[arg(long)]
     pub(crate) replace: bool,
+    /// The gateway that has blocks and keys [default: those of this data directory]
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<String>,
+    /// Take an http:// gateway that is not on this machine, though anybody on the way sees what is asked of it
+    #[arg(long, requires = "gateway")]
+    pub(crate) allow_http: bool,
 }
 
 #[derive(Debug, Args)]

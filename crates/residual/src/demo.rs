@@ -15,8 +15,8 @@ use residual_classifier::{
     FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
 };
 use residual_client::{
-    ANY_PORT, Charge, ChargeError, Client, Existing, Governance, Ground, LicenseError, Profile, PromiseError,
-    Publication, PublishedAsset,
+    ANY_PORT, Charge, ChargeError, Client, Existing, Governance, Ground, LicenseError, Profile, Progress,
+    PromiseError, Publication, PublishedAsset, Step,
 };
 use residual_primitives::{Address, Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
 
@@ -249,9 +249,8 @@ impl Story<'_> {
         let name = self.cast.asset(licence.asset()).to_owned();
         let target = self.downloads.join(format!("{holder}-{name}"));
         let (client, output) = (self.client, &mut *self.output);
-        let progress =
-            &mut |done: residual_client::Progress| output.progress("verifying", done.done, done.total);
-        let got = client.get(&account, licence, None, &target, Existing::Keep, progress).await?;
+        let progress = &mut |_: Step, done: Progress| output.progress("verifying", done.done, done.total);
+        let got = client.get(None, &account, licence, None, &target, Existing::Keep, progress).await?;
         self.say(&format!(
             "   {holder} gets {name}: {}, {} bytes, every chunk verified",
             files(got.written),

@@ -3,9 +3,11 @@
 use std::io;
 
 use residual_client::{
-    AccountError, AuditError, ChannelError, ClientError, DeployError, ExtractError, GetError, HomeError,
-    LedgerError, LicenseError, PayError, PublishError, RelayError, TransferError, is_refusal,
+    AccountError, AuditError, ChannelError, ClientError, DeployError, ExtractError, FetchError, GatewayError,
+    GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError, RelayError,
+    ReleaseError, StoreError, TransferError, is_refusal,
 };
+use residual_gateway::StartError;
 use residual_primitives::{AmountError, RateError};
 
 use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
@@ -45,6 +47,8 @@ pub(crate) enum Failure {
     Signed { file: String, reason: String },
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Gateway(#[from] StartError),
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
@@ -96,6 +100,10 @@ impl Failure {
             | Self::Signed { .. }
             | Self::NoKey => USAGE,
             Self::Client(error) => client(error),
+            Self::Gateway(error) => match error {
+                StartError::Listen { .. } => FAILED,
+                StartError::Blocks(_) => HOME,
+            },
             Self::Account(error) => account(error),
             Self::Publish(error) => publish(error),
             Self::License(error) => license(error),
@@ -209,13 +217,38 @@ fn pay(error: &PayError) -> u8 {
 
 fn get(error: &GetError) -> u8 {
     match error {
-        GetError::VersionNotGranted { .. } | GetError::Release(_) => REFUSED,
-        GetError::NotFinal { .. } => LEDGER,
-        GetError::Keyring(_) | GetError::Open(_) | GetError::Store(_) => HOME,
+        GetError::VersionNotGranted { .. } => REFUSED,
+        GetError::Key(error) => key(error),
+        GetError::Gateway(error) => gateway(error),
+        GetError::Fetch(FetchError::Store(StoreError::Missing { .. } | StoreError::Remote { .. })) => LEDGER,
+        GetError::Fetch(FetchError::Store(StoreError::Full { .. } | StoreError::Io { .. })) => HOME,
+        GetError::Fetch(_) => FAILED,
+        GetError::Open(_) | GetError::Store(_) => HOME,
         GetError::Extract(ExtractError::Read(_) | ExtractError::Full { .. }) => HOME,
         GetError::Extract(_) | GetError::Wrap(_) => FAILED,
-        GetError::Home(error) => home(error),
         GetError::Ledger(error) => ledger(error),
+    }
+}
+
+fn key(error: &KeyError) -> u8 {
+    match error {
+        KeyError::NotFinal { .. } => LEDGER,
+        KeyError::Release(ReleaseError::NoLicence { .. }) => NOT_THERE,
+        KeyError::Release(_) => REFUSED,
+        KeyError::Keyring(_) => HOME,
+        KeyError::Home(error) => home(error),
+        KeyError::Ledger(error) => ledger(error),
+    }
+}
+
+fn gateway(error: &GatewayError) -> u8 {
+    match error {
+        GatewayError::Address { .. } | GatewayError::OtherMarketplace { .. } => USAGE,
+        error if error.is_refusal() => REFUSED,
+        GatewayError::Unreachable { .. } | GatewayError::Refused { .. } | GatewayError::Malformed { .. } => {
+            LEDGER
+        }
+        GatewayError::Http(_) => FAILED,
     }
 }
 

@@ -1,22 +1,23 @@
-//! Assets: the list, and one with its versions, parents and offers.
+//! Assets: the list, one with its parents and offers, and its versions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use residual_client::{AssetPage, Client, LedgerError};
-use residual_primitives::AssetId;
+use residual_client::{AssetPage, Client, LedgerError, VersionRow};
+use residual_primitives::{AssetId, B256, TermsId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     App,
-    extract::{Named, Queried},
+    api::words,
+    extract::{Named, Queried, page},
     problem::{Problem, ProblemBody},
 };
 
-/// The most assets on a page of the list.
-const PAGE_MAX: usize = 200;
+/// The most assets, or versions, on a page.
+const PAGE_MAX: u32 = 200;
 
 /// Which assets there are, as far as final blocks say: those never change.
 #[derive(Debug, Default)]
@@ -44,13 +45,14 @@ impl Listing {
     }
 }
 
-/// A page of the list.
+/// A page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
     /// How many to leave out, newest first.
     #[serde(default)]
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, maximum = 4_294_967_295_u32, default = 0)]
     offset: u32,
     /// How many to list, 1 to 200.
     #[serde(default = "default_limit")]
@@ -68,7 +70,7 @@ pub(crate) struct AssetList {
     /// How many there are.
     total: usize,
     /// This page of them: ids.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<words::Asset>)]
     assets: Vec<AssetId>,
 }
 
@@ -76,24 +78,18 @@ pub(crate) struct AssetList {
 #[utoipa::path(
     get,
     path = "/v1/assets",
+    operation_id = "list_assets",
     tag = "assets",
     params(Page),
-    responses(
-        (status = 200, body = AssetList),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "The assets.", body = AssetList)),
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Queried(page): Queried<Page>,
+    Queried(query): Queried<Page>,
 ) -> Result<Json<AssetList>, Problem> {
-    let limit = page.limit as usize;
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::invalid(format!("expected a limit of 1 to {PAGE_MAX}, found {limit}")));
-    }
+    let (skip, take) = page(query.offset, query.limit, PAGE_MAX)?;
     let all = app.listing.all(&app.client).await?;
-    let assets = all.iter().rev().skip(page.offset as usize).take(limit).copied().collect();
+    let assets = all.iter().rev().skip(skip).take(take).copied().collect();
     Ok(Json(AssetList { total: all.len(), assets }))
 }
 
@@ -101,11 +97,12 @@ pub(crate) async fn list(
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AssetView {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = words::Asset)]
     asset: AssetId,
-    /// `dataset` or `model`.
+    /// `dataset`, `model`, `algorithm` or `output`.
     kind: String,
     /// Who controls it.
+    #[schema(value_type = words::Address)]
     controller: String,
     /// How many versions it has.
     versions: u32,
@@ -114,20 +111,23 @@ pub(crate) struct AssetView {
     /// What its publisher says of it.
     about: BTreeMap<String, String>,
     /// The newest version's manifest.
+    #[schema(value_type = words::Cid)]
     manifest_cid: String,
     /// The newest version's content root.
-    content_root: String,
+    #[schema(value_type = words::Hash)]
+    content_root: B256,
     /// Whom it owes.
     parents: Vec<EdgeView>,
     /// The terms that it is offered under.
-    offers: Vec<String>,
+    #[schema(value_type = Vec<words::Terms>)]
+    offers: Vec<TermsId>,
 }
 
 /// What a child owes one parent, in basis points by kind: licence, training, inference, resale.
 #[derive(Debug, Serialize, ToSchema)]
 struct EdgeView {
     /// The parent.
-    #[schema(value_type = String)]
+    #[schema(value_type = words::Asset)]
     parent: AssetId,
     /// Of the child's own revenue.
     all_bps: [u16; 4],
@@ -151,8 +151,8 @@ impl From<AssetPage> for AssetView {
             parents: parents.collect(),
             about: page.about,
             manifest_cid: page.manifest_cid,
-            content_root: page.content_root.to_string(),
-            offers: page.offers.iter().map(|offer| offer.terms.to_string()).collect(),
+            content_root: page.content_root,
+            offers: page.offers.iter().map(|offer| offer.terms).collect(),
         }
     }
 }
@@ -161,13 +161,12 @@ impl From<AssetPage> for AssetView {
 #[utoipa::path(
     get,
     path = "/v1/assets/{asset}",
+    operation_id = "show_asset",
     tag = "assets",
-    params(("asset" = String, Path, description = "The asset's id: 0x and 32 hexadecimal digits.")),
+    params(("asset" = words::Asset, Path, description = "The asset's id.")),
     responses(
-        (status = 200, body = AssetView),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The asset.", body = AssetView),
+        (status = 404, description = "There is no such asset.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn show(
@@ -175,4 +174,66 @@ pub(crate) async fn show(
     Named(asset): Named<AssetId>,
 ) -> Result<Json<AssetView>, Problem> {
     Ok(Json(app.client.asset_page(asset).await?.into()))
+}
+
+/// The versions of an asset, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionList {
+    /// How many there are.
+    total: usize,
+    /// This page of them.
+    versions: Vec<VersionView>,
+}
+
+/// One immutable state of an asset's content.
+#[derive(Debug, Serialize, ToSchema)]
+struct VersionView {
+    /// Its number, from 1.
+    version: u32,
+    /// Its manifest, which `/v1/content` may serve.
+    #[schema(value_type = words::Cid)]
+    manifest_cid: String,
+    /// Its content root.
+    #[schema(value_type = words::Hash)]
+    content_root: B256,
+    /// The commitment to its key.
+    #[schema(value_type = words::Hash)]
+    key_commitment: B256,
+    /// The block that it was published in.
+    block: u64,
+}
+
+impl From<&VersionRow> for VersionView {
+    fn from(row: &VersionRow) -> Self {
+        Self {
+            version: row.version,
+            manifest_cid: row.manifest_cid.clone(),
+            content_root: row.content_root,
+            key_commitment: row.key_commitment,
+            block: row.block,
+        }
+    }
+}
+
+/// Lists the versions of an asset that final blocks have, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/assets/{asset}/versions",
+    operation_id = "list_versions",
+    tag = "assets",
+    params(("asset" = words::Asset, Path, description = "The asset's id."), Page),
+    responses(
+        (status = 200, description = "The versions.", body = VersionList),
+        (status = 404, description = "There is no such asset.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn versions(
+    State(app): State<Arc<App>>,
+    Named(asset): Named<AssetId>,
+    Queried(query): Queried<Page>,
+) -> Result<Json<VersionList>, Problem> {
+    let (skip, take) = page(query.offset, query.limit, PAGE_MAX)?;
+    let all = app.client.versions(asset).await?;
+    let versions = all.iter().rev().skip(skip).take(take).map(VersionView::from).collect();
+    Ok(Json(VersionList { total: all.len(), versions }))
 }

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::{
     App,
+    api::words,
     extract::{Body, Named},
     payment::{self, Call, Outcome, Refusal},
     problem::{Problem, ProblemBody},
@@ -34,7 +35,7 @@ const PNG: [u8; 4] = [0x89, b'P', b'N', b'G'];
 #[derive(Debug, Serialize, ToSchema)]
 struct Predicted {
     /// The model.
-    #[schema(value_type = String)]
+    #[schema(value_type = words::Asset)]
     asset: AssetId,
     /// Its version.
     version: u32,
@@ -54,20 +55,19 @@ struct Refunded {
 #[utoipa::path(
     get,
     path = "/v1/assets/{asset}/inference",
+    operation_id = "price_of_call",
     tag = "inference",
     params(
-        ("asset" = String, Path, description = "The model's id: 0x and 32 hexadecimal digits."),
+        ("asset" = words::Asset, Path, description = "The model."),
         ("payment-signature" = Option<String>, Header, description = "An x402 v2 refund, base64 of its JSON."),
     ),
     responses(
-        (status = 200, body = Refunded, headers(("payment-response" = String, description = "What was given back."))),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 402, body = ProblemBody, content_type = "application/problem+json",
+        (status = 200, description = "What was left is given back.", body = Refunded, headers(("payment-response" = String, description = "What was given back."))),
+        (status = 402, description = "It is to be paid, or paid otherwise.", body = ProblemBody, content_type = "application/problem+json",
             headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 405, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model is served here.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 405, description = "A payment, and nothing to be served: POST an input.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The payment or its name was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn price(
@@ -89,9 +89,10 @@ pub(crate) async fn price(
 #[utoipa::path(
     post,
     path = "/v1/assets/{asset}/inference",
+    operation_id = "call_model",
     tag = "inference",
     params(
-        ("asset" = String, Path, description = "The model's id: 0x and 32 hexadecimal digits."),
+        ("asset" = words::Asset, Path, description = "The model."),
         ("payment-signature" = Option<String>, Header, description = "An x402 v2 payment, base64 of its JSON."),
     ),
     request_body(
@@ -99,16 +100,11 @@ pub(crate) async fn price(
         content((CallBody = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "application/x-npy")),
     ),
     responses(
-        (status = 200, body = Predicted, headers(("payment-response" = String, description = "What was paid."))),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 402, body = ProblemBody, content_type = "application/problem+json",
+        (status = 200, description = "The answers, as JSON or by `accept: application/x-npy` as npy.", body = Predicted, headers(("payment-response" = String, description = "What was paid."))),
+        (status = 402, description = "It is to be paid, or paid otherwise.", body = ProblemBody, content_type = "application/problem+json",
             headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model is served here.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The payment or its name was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn predict(
@@ -208,7 +204,6 @@ fn call<'a>(
     Ok(Call {
         url: app.url_of(uri, headers),
         description: format!("{}, version {}: one prediction", service.name, service.version),
-        asset: service.asset,
         receiver: service.receiver,
         unit_price: service.unit_price,
         units,

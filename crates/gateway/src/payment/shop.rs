@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use residual_client::{Client, LedgerError, TokenDomain, TokenError};
 use residual_meter::WITHDRAW_DELAYS_S;
-use residual_primitives::{Address, Amount, AssetId, B256, signed::ChannelConfig};
+use residual_primitives::{Address, Amount, B256, signed::ChannelConfig};
 use residual_x402::{
     Network, PaymentRequired, PaymentRequirements, ResourceInfo, TransferMethod, VERSION,
     batch::{self, ChannelState, VoucherState, reason},
@@ -38,8 +38,6 @@ pub(crate) struct Call<'a> {
     pub(crate) url: String,
     /// What is called, for people.
     pub(crate) description: String,
-    /// The asset that is used.
-    pub(crate) asset: AssetId,
     /// Its till, which is paid.
     pub(crate) receiver: Address,
     /// What a unit costs.

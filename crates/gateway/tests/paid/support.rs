@@ -7,7 +7,7 @@ use residual_classifier::{Model, Sample, TrainConfig, onnx, parse_csv, train};
 use residual_client::{
     ANY_PORT, Budget, Client, Governance, Ground, Payer, Person, Profile, Publication, PublishedAsset,
 };
-use residual_gateway::{Config, Gateway, Limits, PaymentRules, Serving, SettlementRules};
+use residual_gateway::{Config, Gateway, Serving, SettlementRules};
 use residual_ledger::http::{self, Method, Request, Url};
 use residual_primitives::{Amount, AssetKind, Bps, Rates, Reach, Rights, Terms, VersionsGranted};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) model: PublishedAsset,
     pub(crate) twin: Model,
     pub(crate) digits: Vec<Sample>,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 fn examples(place: &str) -> std::path::PathBuf {
@@ -79,25 +79,17 @@ impl World {
             profile: Profile::Fixed,
         };
         let model = client.publish(&owner, publication, &mut |_| {}).await.unwrap();
-        Self { client: Arc::new(client), model, twin, digits, dir }
-    }
-
-    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
-        self.dir.path().join("data")
+        Self { client: Arc::new(client), model, twin, digits, _dir: dir }
     }
 
     pub(crate) fn config(&self) -> Config {
         Config {
-            listen: ANY_PORT,
-            public_url: None,
             serving: vec![Serving { asset: self.model.asset, licence: None }],
-            unclaimed_cap: Amount(1_000_000_000),
-            limits: Limits::default(),
-            payments: PaymentRules::default(),
             settlement: SettlementRules {
                 interval: Duration::from_millis(200),
                 ..SettlementRules::default()
             },
+            ..Config::at(ANY_PORT)
         }
     }
 

@@ -1,6 +1,6 @@
 //! `publish`, `derive`, `terms`, `show`, `license`, `get`, `shares`.
 
-use residual_client::{Currency, Existing, Profile, Publication, PublishedAsset, TermsRow};
+use residual_client::{Currency, Existing, Profile, Progress, Publication, PublishedAsset, Step, TermsRow};
 use residual_primitives::{Amount, AssetId, Bps, LicenceId, Rates, Reach, SHARES_SUPPLY, TermsId};
 use serde_json::json;
 
@@ -68,7 +68,7 @@ fn published(asset: &PublishedAsset, output: &mut Output) -> Result<(), Failure>
 pub(super) async fn publish(here: &Here<'_>, what: Publish, output: &mut Output) -> Result<(), Failure> {
     let publisher = here.account()?;
     let publication = here.publication(what.work, Vec::new())?;
-    let progress = &mut |done: residual_client::Progress| output.progress("sealing", done.done, done.total);
+    let progress = &mut |done: Progress| output.progress("sealing", done.done, done.total);
     let asset = match what.version_of {
         Some(asset) => here.client.publish_version(&publisher, asset, publication, progress).await?,
         None => here.client.publish(&publisher, publication, progress).await?,
@@ -79,7 +79,7 @@ pub(super) async fn publish(here: &Here<'_>, what: Publish, output: &mut Output)
 pub(super) async fn derive(here: &Here<'_>, what: Derive, output: &mut Output) -> Result<(), Failure> {
     let publisher = here.account()?;
     let publication = here.publication(what.work, what.licences)?;
-    let progress = &mut |done: residual_client::Progress| output.progress("sealing", done.done, done.total);
+    let progress = &mut |done: Progress| output.progress("sealing", done.done, done.total);
     let asset = here.client.publish(&publisher, publication, progress).await?;
     published(&asset, output)
 }
@@ -242,9 +242,19 @@ pub(super) async fn license(here: &Here<'_>, what: License, output: &mut Output)
 pub(super) async fn get(here: &Here<'_>, what: Get, output: &mut Output) -> Result<(), Failure> {
     let holder = here.account()?;
     let existing = if what.replace { Existing::Replace } else { Existing::Keep };
-    let progress = &mut |done: residual_client::Progress| output.progress("verifying", done.done, done.total);
+    let progress = &mut |step: Step, done: Progress| output.progress(word(step), done.done, done.total);
     let version = what.version.map(u32::from);
-    let got = here.client.get(&holder, what.licence, version, &what.target, existing, progress).await?;
+    let gateway = match &what.gateway {
+        Some(url) => {
+            let connected = here.client.gateway(url, what.allow_http).await;
+            Some(connected.map_err(residual_client::GetError::from)?)
+        }
+        None => None,
+    };
+    let got = here
+        .client
+        .get(gateway.as_ref(), &holder, what.licence, version, &what.target, existing, progress)
+        .await?;
     output.result(&got, |got| {
         format!(
             "version {}: {} files written, {} there already, {} bytes verified",
@@ -252,6 +262,14 @@ pub(super) async fn get(here: &Here<'_>, what: Get, output: &mut Output) -> Resu
         )
     })?;
     Ok(())
+}
+
+/// What of a fetch is under way, as a progress line says it.
+fn word(step: Step) -> &'static str {
+    match step {
+        Step::Fetching => "fetching",
+        Step::Verifying => "verifying",
+    }
 }
 
 pub(super) async fn shares(here: &Here<'_>, what: Shares, output: &mut Output) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! `init` and `up`.
 
+use std::sync::Arc;
+
 use residual_client::{ANY_PORT, AccountError, Client, ClientError, Governance, Ground, NewKey, Password};
+use residual_gateway::{Config as GatewayConfig, Gateway, Limits};
 use serde_json::json;
 
 use crate::{
@@ -83,16 +86,26 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         })?;
         return Ok(());
     };
+    let client = Arc::new(client);
+    let gateway = match gateway(&client, settings, what).await {
+        Ok(gateway) => gateway,
+        Err(failure) => {
+            close(client).await;
+            return Err(failure);
+        }
+    };
+    let gateway_url = format!("http://{}", gateway.address());
     let up = json!({
         "data_dir": client.home().root(),
         "chain_id": client.chain().id(),
         "rpc_url": rpc_url,
         "ws_url": ws_url,
+        "gateway_url": gateway_url,
         "currency": client.currency().token,
     });
     output.result(&up, |_| {
         format!(
-            "the embedded ledger, chain {}\n  JSON-RPC   {rpc_url}\n  WebSocket  {ws_url}\n  currency   {} at {}\n  data       {}\nCtrl-C stops it; nothing is lost if it is killed.",
+            "the embedded ledger, chain {}\n  JSON-RPC   {rpc_url}\n  WebSocket  {ws_url}\n  gateway    {gateway_url}\n  currency   {} at {}\n  data       {}\nCtrl-C stops it; nothing is lost if it is killed.",
             client.chain().id(),
             client.currency().symbol,
             client.currency().token,
@@ -100,8 +113,27 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         )
     })?;
     stopped().await;
-    client.close().await;
-    Ok(())
+    let served = gateway.shut_down().await;
+    close(client).await;
+    Ok(served?)
+}
+
+/// Starts the gateway of this data directory.
+async fn gateway(client: &Arc<Client>, settings: &Settings, what: &Up) -> Result<Gateway, Failure> {
+    let account = client.gateway_account(|| password(settings)).await?;
+    let config = GatewayConfig {
+        listen: what.gateway_listen,
+        origins: what.gateway_origins.clone(),
+        limits: Limits::default(),
+    };
+    Ok(Gateway::start(client.clone(), account, config).await?)
+}
+
+/// Closes the ledger when nobody works on it any more. Whatever still does loses nothing by the process's end.
+async fn close(client: Arc<Client>) {
+    if let Some(client) = Arc::into_inner(client) {
+        client.close().await;
+    }
 }
 
 fn operator_password(key: NewKey, settings: &Settings) -> Result<Password, AccountError> {

@@ -5,6 +5,7 @@ mod bad_input;
 mod chains;
 mod commands;
 mod demo;
+mod gateway;
 mod help;
 mod kill;
 mod support;

@@ -89,14 +89,18 @@ impl Drop for Process {
 
 /// A running development node and where its JSON-RPC is.
 pub(crate) fn up(data_dir: &Path) -> (Process, String) {
-    let mut child = command(data_dir, &["up", "--development", "--listen", "127.0.0.1:0", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let (process, served) = served(data_dir, &["--development"]);
+    (process, word(&served["rpc_url"]))
+}
+
+/// A running node, and all that it says of where it serves what.
+pub(crate) fn served(data_dir: &Path, arguments: &[&str]) -> (Process, Value) {
+    let any_port = ["up", "--json", "--listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"];
+    let mut child = command(data_dir, &any_port).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let served: Value = serde_json::from_str(&line).expect("the node says where it serves what");
-    (Process(child), word(&served["rpc_url"]))
+    let served = serde_json::from_str(&line).expect("the node says where it serves what");
+    (Process(child), served)
 }
 
 /// A development data directory with a published asset and a buyer, dev:2, who has 100 TestUSD.

@@ -1,0 +1,83 @@
+//! What holds for every request: ids, problems, HEAD, pages of the web.
+
+use residual_client::ANY_PORT;
+use residual_gateway::{Config, Gateway, Limits};
+use residual_ledger::http::RequestBuilder;
+use serde_json::json;
+
+use crate::support::{Answer, OWN_ORIGIN, Town, ask};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_keeps_its_id_and_others_get_one() {
+    let town = Town::new().await;
+    let with = async |id: &str| ask(town.http.get(town.url("/v1/assets")).header("x-request-id", id)).await;
+    assert_eq!(with("abc-123").await.header("x-request-id"), "abc-123");
+    for id in ["", "a b", "a\"b", &"a".repeat(65)] {
+        let given = with(id).await;
+        assert_eq!(given.header("x-request-id").len(), 32, "{id:?} is no plain word");
+    }
+    let one = town.get("/v1/nowhere").await;
+    let detail = one.problem(404, "not-found");
+    assert!(detail.contains("/v1/nowhere"), "{detail}");
+    assert_ne!(one.header("x-request-id"), town.get("/v1/nowhere").await.header("x-request-id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_get_can_be_a_head_and_other_methods_are_told_which_there_are() {
+    let town = Town::new().await;
+    for path in ["/v1/gateway", "/v1/assets", "/v1/openapi.json"] {
+        let (get, head) = (town.get(path).await, ask(town.http.head(town.url(path))).await);
+        assert_eq!((head.status, head.bytes.len()), (200, 0), "{path}");
+        assert_eq!(head.header("content-length"), get.bytes.len().to_string());
+    }
+    let wrong = ask(town.http.delete(town.url("/v1/assets"))).await;
+    wrong.problem(405, "method-not-allowed");
+    assert_eq!(wrong.header("allow"), "GET,HEAD");
+    let wrong = town.get("/v1/quotes").await;
+    wrong.problem(405, "method-not-allowed");
+    assert_eq!(wrong.header("allow"), "POST");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_page_may_read_and_only_our_own_may_begin_something() {
+    let town = Town::new().await;
+    let from = async |origin: &str, request: RequestBuilder| ask(request.header("origin", origin)).await;
+    let preflight = |path: &str, method: &str| {
+        let options = town.http.request("OPTIONS".parse().unwrap(), town.url(path));
+        options.header("access-control-request-method", method)
+    };
+    let allowed = |answer: &Answer| answer.header("access-control-allow-origin").to_owned();
+    for origin in [OWN_ORIGIN, "https://elsewhere.example"] {
+        let read = from(origin, town.http.get(town.url("/v1/assets"))).await;
+        assert_eq!((read.status, allowed(&read)), (200, origin.to_owned()));
+        assert!(read.header("access-control-expose-headers").contains("x-request-id"));
+        assert!(read.header("access-control-allow-credentials").is_empty(), "nothing here goes by cookies");
+        let missing = from(origin, town.http.get(town.url("/v1/nowhere"))).await;
+        assert_eq!((missing.status, allowed(&missing)), (404, origin.to_owned()), "problems can be read too");
+        assert_eq!(allowed(&from(origin, preflight("/v1/assets", "GET")).await), origin);
+    }
+    let asked = preflight("/v1/quotes", "POST").header("access-control-request-headers", "content-type");
+    let own = from(OWN_ORIGIN, asked).await;
+    assert_eq!((own.status, allowed(&own)), (200, OWN_ORIGIN.to_owned()));
+    assert!(own.header("access-control-allow-methods").contains("POST"));
+    assert!(own.header("access-control-allow-headers").contains("content-type"));
+    assert_eq!(allowed(&from("https://elsewhere.example", preflight("/v1/quotes", "POST")).await), "");
+    let body = json!({ "asset": town.asset, "terms": town.commercial }).to_string();
+    let quote = town.http.post(town.url("/v1/quotes")).header("content-type", "application/json").body(body);
+    assert_eq!(allowed(&from("https://elsewhere.example", quote.try_clone().unwrap()).await), "");
+    assert_eq!(allowed(&from(OWN_ORIGIN, quote).await), OWN_ORIGIN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_is_too_fast_is_told_when_to_go_on() {
+    let town = Town::new().await;
+    let limits = Limits { rate_per_s: 0.01, burst: 2.0, ..Limits::default() };
+    let config = Config { limits, ..Config::at(ANY_PORT) };
+    let gateway = Gateway::start(town.client.clone(), town.account("dev:9"), config).await.unwrap();
+    let get = || ask(town.http.get(format!("http://{}/v1/assets", gateway.address())));
+    assert_eq!([get().await.status, get().await.status], [200, 200]);
+    let refused = get().await;
+    refused.problem(429, "too-many-requests");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 90);
+    gateway.shut_down().await.unwrap();
+}
