@@ -30,6 +30,7 @@ const IN_USE_PAUSE: Duration = Duration::from_millis(50);
 const MARKETPLACE: &str = "marketplace.json";
 const DEPLOYMENT: &str = "deployment.json";
 pub(crate) const NODE: &str = "node.json";
+const GATEWAY: &str = "gateway.json";
 
 /// What the operator of an embedded ledger holds at genesis, to give gas to others: a billion ether, in wei.
 const OPERATOR_WEI: U256 = U256::from_limbs([0x9fd0_803c_e800_0000, 0x033b_2e3c, 0, 0]);
@@ -218,6 +219,12 @@ struct RunningNode {
     rpc_url: String,
 }
 
+/// Where the gateway of this data directory answers.
+#[derive(Debug, Serialize, Deserialize)]
+struct RunningGateway {
+    url: String,
+}
+
 impl Client {
     /// Makes a data directory for a ledger, puts the contracts there or finds them, or finishes what was begun.
     ///
@@ -358,6 +365,24 @@ impl Client {
             nonces_forgotten_at_s: 0.into(),
             senders: tokio::sync::Mutex::new(BTreeMap::new()),
         })
+    }
+
+    /// Lets other commands on this data directory find the gateway that this process runs.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn announce_gateway(&self, url: &str) -> Result<(), HomeError> {
+        self.home.write(GATEWAY, &RunningGateway { url: url.to_owned() })
+    }
+
+    /// Where the gateway of this data directory answers; none when none runs.
+    ///
+    /// # Errors
+    /// When the data directory cannot be read.
+    pub fn running_gateway(&self) -> Result<Option<String>, HomeError> {
+        // Without a node that other commands work through, what is written there is what a killed process left.
+        let runs = self.home.path(NODE).exists();
+        Ok(self.home.read::<RunningGateway>(GATEWAY)?.filter(|_| runs).map(|running| running.url))
     }
 
     /// Where this process serves the embedded ledger; none when it works through another's JSON-RPC.

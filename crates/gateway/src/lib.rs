@@ -30,7 +30,11 @@ use axum::{
 use residual_client::{ChannelError, Client, DirectoryStore, Person, StoreError, TokenError};
 use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use problem::Problem;
@@ -156,12 +160,25 @@ impl App {
     }
 }
 
+/// A model that a running gateway serves.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Which.
+    pub asset: AssetId,
+    /// Its publisher's word for it.
+    pub name: String,
+    /// What one image or row costs, in the currency's smallest unit.
+    pub unit_price: Amount,
+}
+
 /// A gateway that runs. Dropped, it is cut off; [`Gateway::shut_down`] lets it finish.
 pub struct Gateway {
     address: SocketAddr,
+    serving: Vec<Served>,
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
     stop_settling: watch::Sender<bool>,
+    settle_now: mpsc::Sender<oneshot::Sender<()>>,
     settlement: JoinHandle<()>,
 }
 
@@ -189,6 +206,12 @@ impl Gateway {
             services.insert(serving.asset, Service::open(&client, &account, serving).await?);
         }
         let meter = client.meter(account.address(), config.unclaimed_cap).await?;
+        let serving = services.values().map(|service| Served {
+            asset: service.asset,
+            name: service.name.clone(),
+            unit_price: service.unit_price,
+        });
+        let serving = serving.collect();
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let app = Arc::new(App {
             client,
@@ -213,14 +236,29 @@ impl Gateway {
             });
         let server = tokio::spawn(async move { serve.await });
         let (stop_settling, settling) = watch::channel(false);
-        let settlement = tokio::spawn(Settlement::new(app, config.settlement).run(settling));
-        Ok(Self { address, stop, server, stop_settling, settlement })
+        let (settle_now, asked) = mpsc::channel(1);
+        let settlement = tokio::spawn(Settlement::new(app, config.settlement).run(settling, asked));
+        Ok(Self { address, serving, stop, server, stop_settling, settle_now, settlement })
+    }
+
+    /// The models that it serves, and what a call costs.
+    pub fn serving(&self) -> impl Iterator<Item = Served> + '_ {
+        self.serving.iter().cloned()
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Claims now what is worth its gas, settles and sweeps it, and returns when that was tried.
+    pub async fn settle(&self) {
+        let (done, told) = oneshot::channel();
+        // A settlement that is gone is one that is shutting down, which settles by itself.
+        if self.settle_now.send(done).await.is_ok() {
+            let _ = told.await;
+        }
     }
 
     /// Takes no more requests, answers those that were begun, claims what is worth its gas, and returns.

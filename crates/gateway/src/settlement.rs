@@ -23,7 +23,7 @@ use residual_meter::{
     ChannelState, CommitError, FileError, LogError, RotateError, SegmentError, UsageEntry, VoucherClaim,
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::App;
 
@@ -135,7 +135,11 @@ impl Settlement {
     }
 
     /// Works until it is told to stop; then claims what is worth its gas and returns.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
         let from_block = self.begin().await;
         let query = LogQuery {
             events: vec![
@@ -153,6 +157,11 @@ impl Settlement {
                 () = told(&mut stop) => break,
                 found = Self::next(&mut watch) => self.noticed(&found).await,
                 _ = look.tick() => self.settle(false).await,
+                Some(done) = asked.recv() => {
+                    self.settle(true).await;
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                }
             }
         }
         self.settle(true).await;

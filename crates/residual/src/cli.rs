@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use residual_gateway::Serving;
 use residual_primitives::{Address, AssetId, AssetKind, B256, LicenceId, RevenueKind, TermsId};
 
 /// The marketplace for AI datasets and models in which use keeps paying.
@@ -62,6 +63,11 @@ pub(crate) enum Command {
     License(License),
     /// Fetch, verify and decrypt what a licence opens
     Get(Get),
+    /// Call a model that a gateway serves, and pay for it by the call (x402)
+    Use(Use),
+    /// What gateways recorded of each use: list, prove, fetch
+    #[command(subcommand)]
+    Usage(Usage),
     /// Pay an asset directly
     Pay(Pay),
     /// Carry a payment that another signed to the ledger, and pay its gas
@@ -140,9 +146,81 @@ pub(crate) struct Up {
     /// An origin whose web pages may do more than read through the gateway, as https://market.example; repeatable
     #[arg(long = "gateway-origin", value_name = "ORIGIN")]
     pub(crate) gateway_origins: Vec<String>,
+    /// A model that the gateway serves, paid by the call: with the publisher's keys if they are here, else
+    /// ASSET=LICENCE with a licence of the gateway's account; repeatable
+    #[arg(long = "serve", value_name = "ASSET[=LICENCE]", value_parser = crate::commands::serving)]
+    pub(crate) serve: Vec<Serving>,
+    /// The URL that callers know the gateway by [default: what each caller calls it]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// How long payers of the channels that are asked for wait to take money back, in seconds: 900 to 2592000
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(900..=2_592_000))]
+    pub(crate) withdraw_delay_s: u64,
+    /// What a whole coin of the chain costs, in whole tokens: vouchers are claimed when they are worth 50 times their gas
+    #[arg(long, value_name = "TOKENS", default_value = "0")]
+    pub(crate) coin_price: String,
+    /// How often is looked which vouchers are due, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) settle_every_s: u64,
+    /// Publish the examples, train the demo's models on them, and serve the better one; in development mode
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// With --demo: where the examples lie
+    #[arg(long, default_value = "examples", value_hint = ValueHint::DirPath, requires = "demo")]
+    pub(crate) examples: PathBuf,
     /// If the data directory is new, make it in development mode
     #[arg(long)]
     pub(crate) development: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Use {
+    /// The model
+    pub(crate) asset: AssetId,
+    /// Inputs, a call each: PNG, JPEG, npy or JSON; - for the standard input
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "refund")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The gateway that serves it [default: that of this data directory, while it runs]
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<String>,
+    /// Take an http:// gateway that is not on this machine
+    #[arg(long, requires = "gateway")]
+    pub(crate) allow_http: bool,
+    /// The most that one call may cost, in whole tokens
+    #[arg(long, value_name = "TOKENS", default_value = "0.1")]
+    pub(crate) max_price: String,
+    /// The most that the channel may ever hold or promise, in whole tokens
+    #[arg(long, value_name = "TOKENS", default_value = "5")]
+    pub(crate) budget: String,
+    /// Have back what is left in the channel instead
+    #[arg(long, conflicts_with = "inputs")]
+    pub(crate) refund: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Usage {
+    /// Each use of an asset in the published epochs that are here
+    List {
+        /// The asset
+        asset: AssetId,
+    },
+    /// Prove one record: that it is what its gateway committed to on the ledger
+    Verify {
+        /// The gateway's account
+        gateway: String,
+        /// Its epoch
+        epoch: u64,
+        /// The record's place in the epoch
+        #[arg(value_name = "RECORD")]
+        index: u64,
+    },
+    /// Fetch what a gateway has published and is not here, as it committed to it
+    Fetch {
+        /// Where the gateway answers
+        url: String,
+        /// The gateway's account
+        gateway: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,10 @@ mod account;
 mod asset;
 mod money;
 mod node;
+mod paid;
+mod usage;
+
+pub(crate) use paid::serving;
 
 use std::io::{self, Write};
 
@@ -50,6 +54,8 @@ async fn on_ledger(command: Command, here: &Here<'_>, output: &mut Output) -> Re
         Command::Get(what) => asset::get(here, what, output).await,
         Command::Shares(what) => asset::shares(here, what, output).await,
         Command::Relay { file } => money::relay(here, &file, output).await,
+        Command::Use(what) => paid::run(here, what, output).await,
+        Command::Usage(what) => usage::run(here, what, output).await,
         Command::Pay(what) => money::pay(here, what, output).await,
         Command::Channel(what) => money::channel(here, what, output).await,
         Command::Redeem(what) => money::redeem(here, what.asset, output).await,

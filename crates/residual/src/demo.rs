@@ -8,17 +8,22 @@ mod ending;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use residual_classifier::{
     FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
 };
 use residual_client::{
-    ANY_PORT, Charge, ChargeError, Client, Existing, Governance, Ground, LicenseError, Profile, Progress,
-    PromiseError, Publication, PublishedAsset, Step,
+    ANY_PORT, Budget, Client, Existing, Governance, Ground, LicenseError, Payer, Profile, Progress,
+    Publication, PublishedAsset, Step,
 };
-use residual_primitives::{Address, Amount, AssetId, AssetKind, B256, Bps, LicenceId, RevenueKind, TermsId};
+use residual_gateway::{self as gateway, Gateway};
+use residual_ledger::http::{self, Url};
+use residual_primitives::{Address, Amount, AssetId, AssetKind, Bps, LicenceId, RevenueKind, TermsId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{cli::Demo, failure::Failure, output::Output, terms_file};
 use cast::{Cast, Who};
@@ -26,14 +31,17 @@ use cast::{Cast, Who};
 /// Calls that are made of the grandchild.
 const PREDICTIONS: u32 = 1_000;
 
-/// How many of them lie between two redemptions.
-const REDEEM_EVERY: u32 = 250;
+/// How many of them lie between two settlements.
+const SETTLE_EVERY: u32 = 250;
+
+/// Longer than any demo takes.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long one call of the demo may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a signed purchase of the demo may be relayed, in seconds.
 const SIGNED_FOR_S: u64 = 600;
-
-/// How long the payer of the demo waits to take money back: the shortest there is.
-const WITHDRAW_DELAY_S: u64 = 900;
 
 /// What can go wrong in the demo alone.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +58,8 @@ pub(crate) enum DemoError {
         #[source]
         source: residual_classifier::CsvError,
     },
-    #[error(transparent)]
-    Promise(#[from] PromiseError),
-    #[error(transparent)]
-    Charge(#[from] ChargeError),
+    #[error("expected the gateway to answer with classes, found {found}")]
+    Answer { found: String },
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
@@ -70,6 +76,14 @@ pub(crate) enum DemoError {
     Royalty { expected: Address, found: Address },
 }
 
+/// What was made of the examples in a data directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Made {
+    model: AssetId,
+}
+
+const MADE: &str = "demo.json";
+
 /// The assets, as they are published.
 struct Assets {
     photos: PublishedAsset,
@@ -83,13 +97,11 @@ struct Models {
     grandchild: PublishedAsset,
     child_accuracy: f64,
     grandchild_accuracy: f64,
-    /// The grandchild as its buyer got it.
-    served: Model,
 }
 
 /// The demo on its way.
 struct Story<'a> {
-    client: &'a Client,
+    client: &'a Arc<Client>,
     cast: Cast,
     examples: &'a Path,
     /// Where buyers put what they get.
@@ -106,12 +118,39 @@ pub(crate) async fn run(what: &Demo, output: &mut Output) -> Result<(), Failure>
         unreachable!("development mode asks for none")
     })
     .await?;
+    let client = Arc::new(client);
     let downloads = directory.path().join("downloads");
     let cast = Cast::new(&client)?;
     let mut story = Story { client: &client, cast, examples: &what.examples, downloads: &downloads, output };
     let outcome = story.tell(started).await;
-    client.close().await;
+    // Nobody else works on it: the gateway of the story is shut down.
+    if let Some(client) = Arc::into_inner(client) {
+        client.close().await;
+    }
     outcome
+}
+
+/// The model that the demo ends with, published in this marketplace: made once, found again afterwards.
+pub(crate) async fn model(
+    client: &Arc<Client>,
+    examples: &Path,
+    output: &mut Output,
+) -> Result<AssetId, Failure> {
+    if !client.chain().config().development {
+        return Err(Failure::DemoElsewhere);
+    }
+    if let Some(made) = client.home().read::<Made>(MADE)? {
+        return Ok(made.model);
+    }
+    let downloads = tempfile::tempdir().map_err(io_at(&std::env::temp_dir()))?;
+    let cast = Cast::new(client)?;
+    let mut story = Story { client, cast, examples, downloads: downloads.path(), output };
+    story.cast.fund(client, story.tokens("1000")).await?;
+    let assets = story.publish().await?;
+    let held_out = parse(&examples.join("digits-held-out/digits.csv"))?;
+    let model = story.derive(&assets, &held_out).await?.grandchild.asset;
+    client.home().write(MADE, &Made { model })?;
+    Ok(model)
 }
 
 impl Story<'_> {
@@ -297,13 +336,11 @@ impl Story<'_> {
         let published = self
             .publish_model(Who::Gus, "better-reader", &grandchild, &holders, &[of_child, digits_b])
             .await?;
-        let served = onnx::import(&onnx::export(&grandchild)).map_err(DemoError::from)?;
         Ok(Models {
             child,
             grandchild: published,
             child_accuracy: child_accuracy.fraction(),
             grandchild_accuracy: grandchild_accuracy.fraction(),
-            served,
         })
     }
 
@@ -319,57 +356,74 @@ impl Story<'_> {
         let weights = folder.join(format!("{name}.onnx"));
         fs::create_dir_all(&folder).map_err(io_at(&folder))?;
         fs::write(&weights, onnx::export(model)).map_err(io_at(&weights))?;
+        // What the model takes and gives, for whoever serves it.
+        let card = self.examples.join("digits-model.toml");
+        fs::copy(&card, folder.join("model.toml"))
+            .map_err(|source| DemoError::Example { path: card.display().to_string(), source })?;
         let publication = self.publication(&folder, AssetKind::Model, name, holders, &["model"], licences)?;
         self.register(publisher, publication).await
     }
 
-    /// 5. A thousand paid predictions over a channel, redeemed in batches; shares change hands in between.
+    /// 5. A thousand paid predictions over HTTP, claimed in batches; shares change hands in between.
     async fn use_and_pay(&mut self, models: &Models, held_out: &[Sample]) -> Result<LicenceId, Failure> {
         self.say("5. use")?;
         let grandchild = models.grandchild.asset;
-        let terms = self.examples.join("terms/model.toml");
-        let price = terms_file::read(&terms, self.client.currency())?.inference_unit_price;
-        let (app, gateway) = (self.cast.account(Who::App).clone(), self.cast.account(Who::Gus).clone());
-        let deposit = self.tokens("5");
-        let open =
-            self.client.open_channel(&app, grandchild, gateway.address(), deposit, WITHDRAW_DELAY_S).await?;
-        let mut purse = self.client.purse(open.channel).await?;
-        let meter = self.client.meter(gateway.address(), deposit).await?;
-        let receiver = purse.config().receiver;
-        let mut right = 0_u32;
-        for call in 0..PREDICTIONS {
-            let sample = &held_out[call as usize % held_out.len()];
-            // The payer signs, the gateway makes the charge durable, and only then answers.
-            let sign = |digest: &B256| Ok::<_, io::Error>(app.sign_hash(*digest).as_bytes());
-            let voucher = purse.promise(price, sign).map_err(DemoError::from)?;
-            let charge = Charge {
-                request_id: B256::from(residual_primitives::U256::from(call)),
-                request_digest: digest_of(sample),
-                receiver,
-                token: self.client.currency().token,
-                amount: price,
-                units: 1,
-                at_s: residual_client::now_s(),
-            };
-            meter.accept(&voucher, &charge).map_err(DemoError::from)?;
-            right += u32::from(models.served.predict(sample.pixels()).label == sample.label());
-            self.output.progress("predicting", u64::from(call) + 1, PREDICTIONS.into());
-            if (call + 1) % REDEEM_EVERY == 0 {
-                self.client.redeem(&gateway, &meter, grandchild).await?;
-                purse.confirm(self.client.escrow(open.channel).await?);
-                if call + 1 == PREDICTIONS / 2 {
-                    let investor = self.cast.address(Who::Hal);
-                    self.client.transfer_shares(&gateway, grandchild, investor, 250_000).await?;
-                }
-            }
-        }
-        let paid = self.client.currency().show(purse.promised());
-        self.say(&format!("   App makes {PREDICTIONS} paid predictions, {right} of them right, for {paid}"))?;
+        let gus = self.cast.account(Who::Gus).clone();
+        let config = gateway::Config {
+            serving: vec![gateway::Serving { asset: grandchild, licence: None }],
+            payments: gateway::PaymentRules { deposit_calls: PREDICTIONS, ..Default::default() },
+            // Settled when the story says so, and not in between.
+            settlement: gateway::SettlementRules { interval: NEVER, ..Default::default() },
+            ..gateway::Config::at(ANY_PORT)
+        };
+        let serving = Gateway::start(self.client.clone(), gus, config).await?;
+        let outcome = self.predict(&serving, grandchild, held_out).await;
+        let stopped = serving.shut_down().await;
+        let (right, paid) = outcome?;
+        stopped?;
+        let paid = self.client.currency().show(paid);
         self.say(&format!(
-            "   Gus redeems the vouchers in {} batches, and half-way gives Hal 250000 shares of better-reader",
-            PREDICTIONS / REDEEM_EVERY
+            "   App makes {PREDICTIONS} predictions over HTTP, {right} of them right, and pays {paid} by x402 without gas"
+        ))?;
+        self.say(&format!(
+            "   Gus's gateway claims the vouchers in {} batches; half-way Gus gives Hal 250000 shares of better-reader",
+            PREDICTIONS / SETTLE_EVERY
         ))?;
         self.license(Who::App, grandchild, models.grandchild.terms[0]).await
+    }
+
+    /// Calls the model as any application does. How often it was right, and what all calls cost.
+    async fn predict(
+        &mut self,
+        serving: &Gateway,
+        model: AssetId,
+        held_out: &[Sample],
+    ) -> Result<(u32, Amount), Failure> {
+        let budget = Budget { per_call: self.tokens("0.1"), total: self.tokens("5") };
+        let app = self.cast.account(Who::App).clone();
+        let failed = |error: http::Error| Failure::Http { reason: error.to_string() };
+        let client = Arc::clone(self.client);
+        let payer = Payer::new(&client, app, model, budget, http::client(TIMEOUT, TIMEOUT).map_err(failed)?);
+        let url: Url = format!("http://{}/v1/assets/{model}/inference", serving.address())
+            .parse()
+            .expect("an address and an id make a URL");
+        let (mut right, mut paid) = (0, Amount::ZERO);
+        for call in 0..PREDICTIONS {
+            let sample = &held_out[call as usize % held_out.len()];
+            let answered = payer.call(request(&url, sample)).await?;
+            paid = [paid, answered.charged].into_iter().sum();
+            let body = answered.response.bytes().await.map_err(failed)?;
+            right += u32::from(label_of(&body)? == sample.label().to_string());
+            self.output.progress("predicting", u64::from(call) + 1, PREDICTIONS.into());
+            if (call + 1) % SETTLE_EVERY == 0 {
+                serving.settle().await;
+            }
+            if call + 1 == PREDICTIONS / 2 {
+                let (gus, hal) = (self.cast.account(Who::Gus), self.cast.address(Who::Hal));
+                self.client.transfer_shares(gus, model, hal, 250_000).await?;
+            }
+        }
+        Ok((right, paid))
     }
 
     /// A licence is sold on at a market, which pays the royalty into the resale till as ERC-2981 says.
@@ -402,9 +456,21 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> DemoError {
     move |source| DemoError::Io { path, source }
 }
 
-/// What the answer depends on.
-fn digest_of(sample: &Sample) -> B256 {
-    residual_client::digest(sample.pixels())
+/// A call with one digit.
+fn request(url: &Url, sample: &Sample) -> http::Request {
+    let mut request = http::Request::new(http::Method::POST, url.clone());
+    let json = http::HeaderValue::from_static("application/json");
+    request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    *request.body_mut() = Some(json!({ "tensor": [sample.pixels().as_slice()] }).to_string().into());
+    request
+}
+
+/// The likeliest digit of an answer.
+fn label_of(body: &[u8]) -> Result<String, DemoError> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let label = answer["answers"][0]["classes"][0]["label"].as_str().map(str::to_owned);
+    label
+        .ok_or_else(|| DemoError::Answer { found: String::from_utf8_lossy(body).chars().take(200).collect() })
 }
 
 fn parse(path: &Path) -> Result<Vec<Sample>, Failure> {

@@ -1,13 +1,13 @@
 //! Everything that can go wrong, once each to an exit code (the table is in the help and the README).
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use residual_client::{
     AccountError, AuditError, ChannelError, ClientError, DeployError, ExtractError, FetchError, GatewayError,
     GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError, RelayError,
-    ReleaseError, StoreError, TransferError, is_refusal,
+    ReleaseError, ServeError, SpendError, StoreError, TransferError, UsageError, is_refusal,
 };
-use residual_gateway::StartError;
+use residual_gateway::{ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
 
 use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
@@ -47,6 +47,32 @@ pub(crate) enum Failure {
     Signed { file: String, reason: String },
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("expected a gateway: name one with --gateway, or let `residual up` run in this data directory")]
+    NoGateway,
+    #[error("expected a gateway's address as https://..., or http://... on this machine, found {found:?}")]
+    GatewayUrl { found: String },
+    #[error("the gateway: {reason}")]
+    Http { reason: String },
+    #[error("input {}: {source}", path.display())]
+    Input {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("input {}: expected at most {max} bytes, found more: send less at once", path.display())]
+    InputTooLarge { path: PathBuf, max: u64 },
+    #[error("the gateway did not serve the call ({status}), and nothing was charged: {detail}")]
+    NotServed { status: u16, detail: String },
+    #[error(
+        "expected development mode for --demo, found a data directory made without it: use another with --data-dir"
+    )]
+    DemoElsewhere,
+    #[error(transparent)]
+    Spend(#[from] SpendError),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Home(#[from] HomeError),
     #[error(transparent)]
     Gateway(#[from] StartError),
     #[error(transparent)]
@@ -97,13 +123,27 @@ impl Failure {
             | Self::NoId { .. }
             | Self::NoRpcUrl
             | Self::NothingToServe
+            | Self::NoGateway
+            | Self::GatewayUrl { .. }
+            | Self::Input { .. }
+            | Self::InputTooLarge { .. }
+            | Self::DemoElsewhere
             | Self::Signed { .. }
             | Self::NoKey => USAGE,
             Self::Client(error) => client(error),
             Self::Gateway(error) => match error {
                 StartError::Listen { .. } => FAILED,
                 StartError::Blocks(_) => HOME,
+                StartError::Token(_) => LEDGER,
+                StartError::Meter(error) => channel(error),
+                StartError::Service(ServiceError::Serve(error)) => serve(error),
+                StartError::Service(_) => REFUSED,
             },
+            Self::Http { .. } => LEDGER,
+            Self::NotServed { .. } => REFUSED,
+            Self::Spend(error) => spend(error),
+            Self::Usage(error) => usage(error),
+            Self::Home(error) => home(error),
             Self::Account(error) => account(error),
             Self::Publish(error) => publish(error),
             Self::License(error) => license(error),
@@ -122,7 +162,7 @@ impl Failure {
                 TransferError::Ledger(error) => ledger(error),
             },
             Self::Audit(error) => match error {
-                AuditError::Difference(_) | AuditError::NotAccounted => DIFFERENCE,
+                AuditError::Difference(_) | AuditError::NotAccounted | AuditError::Usage(_) => DIFFERENCE,
                 AuditError::Ledger(error) => ledger(error),
             },
             Self::Demo(_) | Self::Output(_) => FAILED,
@@ -153,6 +193,45 @@ fn client(error: &ClientError) -> u8 {
         | ClientError::Deploy(_)
         | ClientError::Deployment(_) => LEDGER,
         ClientError::Call(error) => ledger(error),
+    }
+}
+
+fn serve(error: &ServeError) -> u8 {
+    match error {
+        ServeError::NotAModel { .. } | ServeError::OtherAsset { .. } => USAGE,
+        ServeError::NoAccess { .. } | ServeError::NoRight { .. } | ServeError::NoPrice { .. } => REFUSED,
+        ServeError::Get(error) => get(error),
+        ServeError::Open(_) | ServeError::Keyring(_) | ServeError::Store(_) => HOME,
+        ServeError::Ledger(error) => ledger(error),
+    }
+}
+
+fn spend(error: &SpendError) -> u8 {
+    match error {
+        SpendError::Stream => USAGE,
+        SpendError::Http { .. } | SpendError::Header(_) | SpendError::NoPrice => LEDGER,
+        SpendError::NoWay { .. }
+        | SpendError::OtherPayee { .. }
+        | SpendError::TooDear { .. }
+        | SpendError::Budget { .. }
+        | SpendError::Refused { .. }
+        | SpendError::Dishonest { .. } => REFUSED,
+        SpendError::Promise(_) => HOME,
+        SpendError::Channel(error) => channel(error),
+        SpendError::Home(error) => home(error),
+        SpendError::Ledger(error) => ledger(error),
+    }
+}
+
+fn usage(error: &UsageError) -> u8 {
+    match error {
+        UsageError::NotHere { .. } | UsageError::NoRecord { .. } | UsageError::NotCommitted { .. } => {
+            NOT_THERE
+        }
+        UsageError::OtherRoot { .. } | UsageError::NotProven { .. } | UsageError::File { .. } => DIFFERENCE,
+        UsageError::Record(_) | UsageError::Write(_) => FAILED,
+        UsageError::Home(error) => home(error),
+        UsageError::Ledger(error) => ledger(error),
     }
 }
 

@@ -20,16 +20,16 @@ const UNCLAIMED_CAP: &str = "1000000";
 const SIGNED_BYTES_MAX: u64 = 64 << 10;
 
 impl Here<'_> {
-    fn tokens(&self, text: &str) -> Result<Amount, Failure> {
+    pub(super) fn tokens(&self, text: &str) -> Result<Amount, Failure> {
         Ok(Amount::parse_tokens(text, self.client.currency().decimals)?)
     }
 
-    fn show(&self, amount: Amount) -> String {
+    pub(super) fn show(&self, amount: Amount) -> String {
         self.client.currency().show(amount)
     }
 
     /// An amount of any token; of one that is not the currency no more is known than its address.
-    fn show_in(&self, token: Address, amount: Amount) -> String {
+    pub(super) fn show_in(&self, token: Address, amount: Amount) -> String {
         if token == self.client.currency().token {
             self.show(amount)
         } else {

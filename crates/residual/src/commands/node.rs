@@ -1,18 +1,23 @@
 //! `init` and `up`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use residual_client::{ANY_PORT, AccountError, Client, ClientError, Governance, Ground, NewKey, Password};
-use residual_gateway::{Config as GatewayConfig, Gateway, Limits};
+use residual_gateway::{Config as GatewayConfig, Gateway, PaymentRules, Serving, SettlementRules};
+use residual_primitives::{Amount, AssetId};
 use serde_json::json;
 
 use crate::{
     cli::{Init, Up},
     commands::{new_password, password},
     config::Settings,
+    demo,
     failure::Failure,
     output::Output,
 };
+
+/// What the gateway lets stand unclaimed, in whole tokens.
+const UNCLAIMED_CAP: &str = "1000000";
 
 pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) -> Result<(), Failure> {
     let ground = match (&settings.rpc_url, &what.deployment) {
@@ -87,7 +92,11 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         return Ok(());
     };
     let client = Arc::new(client);
-    let gateway = match gateway(&client, settings, what).await {
+    let started = async {
+        let served = if what.demo { Some(demo::model(&client, &what.examples, output).await?) } else { None };
+        gateway(&client, settings, what, served).await
+    };
+    let gateway = match started.await {
         Ok(gateway) => gateway,
         Err(failure) => {
             close(client).await;
@@ -95,17 +104,27 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         }
     };
     let gateway_url = format!("http://{}", gateway.address());
+    let serving: Vec<_> = gateway.serving().collect();
+    client.announce_gateway(&gateway_url)?;
     let up = json!({
         "data_dir": client.home().root(),
         "chain_id": client.chain().id(),
         "rpc_url": rpc_url,
         "ws_url": ws_url,
         "gateway_url": gateway_url,
+        "serving": serving.iter().map(|served| served.asset).collect::<Vec<_>>(),
         "currency": client.currency().token,
     });
+    let models: String = serving
+        .iter()
+        .map(|served| {
+            let price = client.currency().show(served.unit_price);
+            format!("  serves     {} at {price} a call: {}\n", served.name, served.asset)
+        })
+        .collect();
     output.result(&up, |_| {
         format!(
-            "the embedded ledger, chain {}\n  JSON-RPC   {rpc_url}\n  WebSocket  {ws_url}\n  gateway    {gateway_url}\n  currency   {} at {}\n  data       {}\nCtrl-C stops it; nothing is lost if it is killed.",
+            "the embedded ledger, chain {}\n  JSON-RPC   {rpc_url}\n  WebSocket  {ws_url}\n  gateway    {gateway_url}\n{models}  currency   {} at {}\n  data       {}\nCtrl-C stops it; nothing is lost if it is killed.",
             client.chain().id(),
             client.currency().symbol,
             client.currency().token,
@@ -119,12 +138,27 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
 }
 
 /// Starts the gateway of this data directory.
-async fn gateway(client: &Arc<Client>, settings: &Settings, what: &Up) -> Result<Gateway, Failure> {
+async fn gateway(
+    client: &Arc<Client>,
+    settings: &Settings,
+    what: &Up,
+    also: Option<AssetId>,
+) -> Result<Gateway, Failure> {
     let account = client.gateway_account(|| password(settings)).await?;
+    let decimals = client.currency().decimals;
+    let also = also.map(|asset| Serving { asset, licence: None });
     let config = GatewayConfig {
-        listen: what.gateway_listen,
+        public_url: what.public_url.clone(),
+        serving: what.serve.iter().cloned().chain(also).collect(),
+        unclaimed_cap: Amount::parse_tokens(UNCLAIMED_CAP, decimals)?,
         origins: what.gateway_origins.clone(),
-        limits: Limits::default(),
+        payments: PaymentRules { withdraw_delay_s: what.withdraw_delay_s, ..PaymentRules::default() },
+        settlement: SettlementRules {
+            coin_price: Amount::parse_tokens(&what.coin_price, decimals)?,
+            interval: Duration::from_secs(what.settle_every_s),
+            ..SettlementRules::default()
+        },
+        ..GatewayConfig::at(what.gateway_listen)
     };
     Ok(Gateway::start(client.clone(), account, config).await?)
 }

@@ -7,12 +7,7 @@ use residual_ledger::http::{self, HeaderValue, Method, Request, Url};
 use residual_primitives::{Amount, AssetId};
 use serde_json::{Value, json};
 
-use crate::{
-    cli::Use,
-    commands::Here,
-    failure::Failure,
-    output::Output,
-};
+use crate::{cli::Use, commands::Here, failure::Failure, output::Output};
 
 /// The largest input that is sent, in bytes.
 const INPUT_BYTES_MAX: u64 = 8 << 20;
@@ -24,7 +19,8 @@ pub(super) async fn run(here: &Here<'_>, what: Use, output: &mut Output) -> Resu
     let account = here.account()?;
     let budget = Budget { per_call: here.tokens(&what.max_price)?, total: here.tokens(&what.budget)? };
     let url = url_of(here, &what)?;
-    let http = http::client(CONNECT_TIMEOUT, TIMEOUT).map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let http = http::client(CONNECT_TIMEOUT, TIMEOUT)
+        .map_err(|error| Failure::Http { reason: error.to_string() })?;
     let payer = Payer::new(here.client, account, what.asset, budget, http);
     if what.refund {
         let refunded = payer.refund(url).await?;
@@ -59,7 +55,8 @@ fn url_of(here: &Here<'_>, what: &Use) -> Result<Url, Failure> {
     };
     let wrong = || Failure::GatewayUrl { found: base.chars().take(80).collect() };
     let parsed: Url = base.parse().map_err(|_| wrong())?;
-    let safe = parsed.scheme() == "https" || parsed.scheme() == "http" && (http::is_loopback(&parsed) || what.allow_http);
+    let safe = parsed.scheme() == "https"
+        || parsed.scheme() == "http" && (http::is_loopback(&parsed) || what.allow_http);
     if !safe {
         return Err(wrong());
     }
@@ -73,7 +70,9 @@ fn request(url: &Url, path: &Path) -> Result<Request, Failure> {
     if path == Path::new("-") {
         std::io::stdin().take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     } else {
-        fs::File::open(path).and_then(|file| file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(failed)?;
+        fs::File::open(path)
+            .and_then(|file| file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
     }
     if bytes.len() as u64 > INPUT_BYTES_MAX {
         return Err(Failure::InputTooLarge { path: path.to_owned(), max: INPUT_BYTES_MAX });
@@ -91,7 +90,12 @@ fn request(url: &Url, path: &Path) -> Result<Request, Failure> {
 }
 
 /// Says what came of one call.
-async fn told(here: &Here<'_>, path: &Path, answered: PaidAnswer, output: &mut Output) -> Result<Value, Failure> {
+async fn told(
+    here: &Here<'_>,
+    path: &Path,
+    answered: PaidAnswer,
+    output: &mut Output,
+) -> Result<Value, Failure> {
     let PaidAnswer { response, charged, deposited, channel } = answered;
     let status = response.status();
     let body = response.bytes().await.map_err(|error| Failure::Http { reason: error.to_string() })?;
@@ -102,7 +106,10 @@ async fn told(here: &Here<'_>, path: &Path, answered: PaidAnswer, output: &mut O
     }
     output.say(&format!("{}: {}, {}", path.display(), in_words(&answer), here.show(charged)))?;
     if deposited > Amount::ZERO {
-        output.say(&format!("   {} went into the channel; --refund has back what is left", here.show(deposited)))?;
+        output.say(&format!(
+            "   {} went into the channel; --refund has back what is left",
+            here.show(deposited)
+        ))?;
     }
     Ok(json!({
         "input": path,
@@ -131,7 +138,8 @@ fn in_words(answer: &Value) -> String {
 
 /// The asset and, behind `=`, the licence to serve it with.
 pub(crate) fn serving(text: &str) -> Result<residual_gateway::Serving, String> {
-    let (asset, licence) = text.split_once('=').map_or((text, None), |(asset, licence)| (asset, Some(licence)));
+    let (asset, licence) =
+        text.split_once('=').map_or((text, None), |(asset, licence)| (asset, Some(licence)));
     let asset: AssetId = asset.parse().map_err(|error: residual_primitives::IdError| error.to_string())?;
     let licence = licence.map(str::parse).transpose();
     let licence = licence.map_err(|error: residual_primitives::IdError| error.to_string())?;

@@ -57,7 +57,8 @@ fn listed(here: &Here<'_>, rows: &[UsageRow]) -> String {
         ]);
     }
     let left_out = rows.len().saturating_sub(SHOWN_MAX);
-    let note = if left_out == 0 { String::new() } else { format!("\n{left_out} older ones; --json shows all") };
+    let note =
+        if left_out == 0 { String::new() } else { format!("\n{left_out} older ones; --json shows all") };
     format!("{}{} uses{note}", table.render(), rows.len())
 }
 
@@ -78,7 +79,8 @@ fn in_words(here: &Here<'_>, row: &UsageRow) -> String {
 async fn fetch(here: &Here<'_>, url: &str, gateway: &str, output: &mut Output) -> Result<(), Failure> {
     let gateway: Address = here.client.address_of(gateway)?;
     let wrong = || Failure::GatewayUrl { found: url.chars().take(80).collect() };
-    let http = http::client(CONNECT_TIMEOUT, TIMEOUT).map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let http = http::client(CONNECT_TIMEOUT, TIMEOUT)
+        .map_err(|error| Failure::Http { reason: error.to_string() })?;
     let head = here.client.chain().head().await.map_err(residual_client::LedgerError::from)?.number;
     let mut fetched = Vec::new();
     for commitment in here.client.usage_commitments(head).await? {
@@ -86,8 +88,9 @@ async fn fetch(here: &Here<'_>, url: &str, gateway: &str, output: &mut Output) -
         if commitment.gateway != gateway || here.client.usage_file(gateway, epoch)?.is_some() {
             continue;
         }
-        let place: Url =
-            format!("{}/v1/usage/{gateway}/{epoch}", url.trim_end_matches('/')).parse().map_err(|_| wrong())?;
+        let place: Url = format!("{}/v1/usage/{gateway}/{epoch}", url.trim_end_matches('/'))
+            .parse()
+            .map_err(|_| wrong())?;
         let failed = |reason: String| Failure::Http { reason };
         let response = http.get(place).send().await.map_err(|error| failed(error.to_string()))?;
         if !response.status().is_success() {
