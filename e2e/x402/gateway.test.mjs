@@ -2,13 +2,15 @@
 // one after another and in parallel, top-ups, refunds, withdrawals, single transfers; and the money arrives by itself.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { decodePaymentRequiredHeader, decodePaymentResponseHeader } from "@x402/core/http";
+import { x402Client } from "@x402/core/client";
+import {
+  decodePaymentRequiredHeader,
+  decodePaymentResponseHeader,
+  encodePaymentSignatureHeader,
+} from "@x402/core/http";
+import { BATCH_SETTLEMENT_ADDRESS, toClientEvmSigner } from "@x402/evm";
 import { appendPaymentIdentifierToExtensions } from "@x402/extensions/payment-identifier";
 import { validateDiscoveryExtension } from "@x402/extensions/bazaar";
-import { BATCH_SETTLEMENT_ADDRESS } from "@x402/evm";
-import { x402Client } from "@x402/core/client";
-import { encodePaymentSignatureHeader } from "@x402/core/http";
-import { toClientEvmSigner } from "@x402/evm";
 import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/client";
 import { ExactEvmScheme } from "@x402/evm/exact/client";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
@@ -26,6 +28,8 @@ const INPUT = JSON.stringify({
   ],
 });
 
+const ANOTHER = INPUT.replace("13,9", "13,8");
+
 let ledger;
 let token;
 let url;
@@ -35,7 +39,7 @@ before(async () => {
   assert.ok(gateway, "expected what `residual up --demo --json` printed in RESIDUAL_UP");
   ledger = await openLedger();
   token = { address: gateway.currency, abi: contract("TestUSD").abi };
-  url = `${gateway.gateway_url}/v1/assets/${gateway.serving[0].asset}/inference`;
+  url = `${gateway.gateway_url}/v1/assets/${gateway.serving[0]}/inference`;
   ({ payTo: receiver } = (await asked()).accepts[0]);
 });
 
@@ -66,8 +70,8 @@ async function newCustomer() {
   return { account, ...customerOf(ledger, account, token) };
 }
 
-async function buy(customer) {
-  const response = await customer.fetch(url, call());
+async function buy(customer, body = INPUT) {
+  const response = await customer.fetch(url, { ...call(), body });
   const text = await response.text();
   assert.equal(response.status, 200, text);
   const [{ classes }] = JSON.parse(text).answers;
@@ -120,7 +124,9 @@ test("hundreds of calls on one channel cost the payer their price and no gas, an
 });
 
 test("several payers at once are served, each on a channel of its own", async () => {
-  const customers = await Promise.all(Array.from({ length: 6 }, newCustomer));
+  const customers = [];
+  // One after another: they are given their money by one account.
+  for (let made = 0; made < 6; made += 1) customers.push(await newCustomer());
   const price = BigInt((await asked()).accepts[0].amount);
   const ids = await Promise.all(
     customers.map(async (customer) => {
@@ -138,7 +144,8 @@ test("a client that forgot its channel is told where it stands and goes on", asy
   const first = await buy(customer);
   await buy(customer);
   const forgetful = customerOf(ledger, customer.account, token);
-  const third = await buy(forgetful);
+  // Another question: the first one, asked again in the same words and with the same voucher, is answered for nothing.
+  const third = await buy(forgetful, ANOTHER);
   assert.equal(third.extra.channelState.channelId, first.extra.channelState.channelId);
   assert.equal(BigInt(third.extra.channelState.chargedCumulativeAmount), 3n * BigInt(third.extra.chargedAmount));
 });
@@ -153,37 +160,6 @@ test("what is left is given back on request, to the unit", async () => {
   // The channel lives on.
   const again = await buy(customer);
   assert.equal(again.extra.channelState.chargedCumulativeAmount, String(4n * price));
-});
-
-test("a payer that asks to withdraw is claimed at once, and gets the rest after the delay", async () => {
-  const customer = await newCustomer();
-  const paid = await buy(customer);
-  const { channelId } = paid.extra.channelState;
-  const [created] = await ledger.client.getContractEvents({
-    ...channels,
-    eventName: "ChannelCreated",
-    args: { channelId },
-    fromBlock: 0n,
-    strict: true,
-  });
-  const { config } = created.args;
-  const gas = await ledger.client.sendTransaction({ to: customer.account.address, value: 10n ** 17n });
-  await ledger.client.waitForTransactionReceipt({ hash: gas });
-  const write = async (functionName, args) => {
-    const hash = await ledger.client.writeContract({ ...channels, functionName, args, account: customer.account });
-    const { status } = await ledger.client.waitForTransactionReceipt({ hash });
-    assert.equal(status, "success");
-  };
-  const price = BigInt(paid.extra.chargedAmount);
-  const left = BigInt(paid.amount) - price;
-  await write("initiateWithdraw", [config, left]);
-  await eventually(async () => (await channelOf(channelId)).totalClaimed === price);
-  const refused = await customer.fetch(url, call()).catch((error) => error);
-  assert.notEqual(refused.status, 200, "what is being withdrawn pays for nothing");
-  await ledger.client.request({ method: "evm_increaseTime", params: [Number(config.withdrawDelay)] });
-  await ledger.client.request({ method: "evm_mine", params: [] });
-  await write("finalizeWithdraw", [config]);
-  assert.equal(await balanceOf(customer.account.address), MINTED - price);
 });
 
 /** The headers with which a stock client pays this way, without sending them. */
@@ -287,4 +263,36 @@ test("a payment that is not what was asked for is refused and takes nothing", as
   const garbage = await fetch(url, call({ "PAYMENT-SIGNATURE": "????" }));
   assert.equal(garbage.status, 400);
   assert.equal(garbage.headers.get("Content-Type"), "application/problem+json");
+});
+
+test("a payer that asks to withdraw is claimed at once, and gets the rest after the delay", async () => {
+  const customer = await newCustomer();
+  const paid = await buy(customer);
+  const { channelId } = paid.extra.channelState;
+  const [created] = await ledger.client.getContractEvents({
+    ...channels,
+    eventName: "ChannelCreated",
+    args: { channelId },
+    fromBlock: 0n,
+    strict: true,
+  });
+  const { config } = created.args;
+  const gas = await ledger.client.sendTransaction({ to: customer.account.address, value: 10n ** 17n });
+  await ledger.client.waitForTransactionReceipt({ hash: gas });
+  const write = async (functionName, args) => {
+    const hash = await ledger.client.writeContract({ ...channels, functionName, args, account: customer.account });
+    const { status } = await ledger.client.waitForTransactionReceipt({ hash });
+    assert.equal(status, "success");
+  };
+  const price = BigInt(paid.extra.chargedAmount);
+  const left = BigInt(paid.amount) - price;
+  await write("initiateWithdraw", [config, left]);
+  await eventually(async () => (await channelOf(channelId)).totalClaimed === price);
+  const refused = await customer.fetch(url, call()).catch((error) => error);
+  assert.notEqual(refused.status, 200, "what is being withdrawn pays for nothing");
+  // From here on the ledger's clock is ahead of everybody else's: this test is the last.
+  await ledger.client.request({ method: "evm_increaseTime", params: [Number(config.withdrawDelay)] });
+  await ledger.client.request({ method: "evm_mine", params: [] });
+  await write("finalizeWithdraw", [config]);
+  assert.equal(await balanceOf(customer.account.address), MINTED - price);
 });

@@ -19,6 +19,8 @@ struct Channel<'a> {
     call: &'a Call<'a>,
     config: ChannelConfig,
     id: B256,
+    /// Whether the payer gave the payment a name of its own.
+    named: bool,
     view: OwnedMutexGuard<Option<ChannelView>>,
 }
 
@@ -31,7 +33,7 @@ pub(super) async fn serve<T>(
     work: impl Future<Output = Result<T, Problem>> + Send,
 ) -> Result<Outcome<T>, Refusal> {
     let payload = payment.batch().map_err(|error| app.shop.unpaid(call, reason::PAYLOAD, error))?;
-    let mut channel = Channel::take(app, call, &payload).await?;
+    let mut channel = Channel::take(app, call, &payload, name.is_some()).await?;
     let signed = channel.signed(payload.voucher())?;
     let mut deposited = None;
     match &payload {
@@ -72,7 +74,7 @@ pub(super) async fn serve<T>(
 
 impl<'a> Channel<'a> {
     /// Waits for the channel's turn, if it is one that was asked for.
-    async fn take(app: &'a App, call: &'a Call<'a>, payload: &Payload) -> Result<Self, Refusal> {
+    async fn take(app: &'a App, call: &'a Call<'a>, payload: &Payload, named: bool) -> Result<Self, Refusal> {
         let config = ChannelConfig::from(payload.config());
         app.shop
             .check_channel(call, &config)
@@ -91,7 +93,7 @@ impl<'a> Channel<'a> {
                 "another request of this channel is still being served; send one at a time, or open another";
             return Err(app.shop.unpaid(call, reason::BUSY, detail));
         };
-        Ok(Self { app, call, config, id, view })
+        Ok(Self { app, call, config, id, named, view })
     }
 
     fn signed(&self, voucher: &WireVoucher) -> Result<SignedVoucher, Refusal> {
@@ -198,7 +200,9 @@ impl<'a> Channel<'a> {
             ChargeError::BeyondEscrow { .. } => self.unpaid(reason::BEYOND_BALANCE, error),
             ChargeError::Receiver { .. } => self.unpaid(reason::RECEIVER, error),
             ChargeError::Token { .. } => self.unpaid(reason::TOKEN, error),
-            ChargeError::RequestReused { .. } => Problem::conflict(error).into(),
+            ChargeError::RequestReused { .. } if self.named => Problem::conflict(error).into(),
+            // The voucher itself was used before: its payer has forgotten where the channel stands.
+            ChargeError::RequestReused { .. } => self.corrected(signed, error),
             ChargeError::InsideWindow { .. } => Problem::conflict(error).into(),
             ChargeError::UnknownChannel(_) | ChargeError::NotReconciled { .. } => {
                 self.unpaid(reason::UNAVAILABLE, error)
