@@ -97,7 +97,7 @@ pub(crate) async fn price(
     ),
     request_body(
         description = "An image (PNG, JPEG), a tensor (npy), or JSON with `image` (base64) or `tensor` (nested numbers).",
-        content((CallBody = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "application/x-npy")),
+        content((CallBody = "application/json"), (words::File = "image/png"), (words::File = "image/jpeg"), (words::File = "application/x-npy")),
     ),
     responses(
         (status = 200, description = "The answers, as JSON or by `accept: application/x-npy` as npy.", body = Predicted, headers(("payment-response" = String, description = "What was paid."))),

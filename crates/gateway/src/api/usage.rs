@@ -136,11 +136,11 @@ pub(crate) async fn list(
     operation_id = "get_usage_epoch",
     tag = "usage",
     params(
-        ("gateway" = words::Address, Path, description = "The gateway's account."),
-        ("epoch" = u64, Path, description = "Its epoch, counted from 0."),
+        ("gateway" = Account, Path, description = "The gateway's account."),
+        ("epoch" = u64, Path, maximum = 9_007_199_254_740_991_u64, description = "Its epoch, counted from 0."),
     ),
     responses(
-        (status = 200, description = "The epoch's file.", body = Vec<u8>, content_type = PARQUET),
+        (status = 200, description = "The epoch's file.", body = words::File, content_type = PARQUET),
         (status = 404, description = "No such epoch is here.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -9,7 +9,7 @@ use residual_client::parse_address;
 use serde::{Deserialize, de};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, Type},
+    openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
 fn text(pattern: &str, length: Option<usize>, description: &str) -> RefOr<Schema> {
@@ -68,6 +68,23 @@ impl PartialSchema for RawBlock {
 }
 
 impl ToSchema for RawBlock {}
+
+/// The bytes of a file.
+#[derive(Debug)]
+pub(crate) enum File {}
+
+impl PartialSchema for File {
+    fn schema() -> RefOr<Schema> {
+        let bytes = ObjectBuilder::new().schema_type(Type::String);
+        bytes
+            .format(Some(SchemaFormat::Custom("binary".to_owned())))
+            .description(Some("The file's bytes."))
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for File {}
 
 /// An address as a request names it.
 #[derive(Debug, Clone, Copy)]

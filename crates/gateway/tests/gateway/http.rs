@@ -73,7 +73,7 @@ async fn a_caller_that_is_too_fast_is_told_when_to_go_on() {
     let town = Town::new().await;
     let limits = Limits { rate_per_s: 0.01, burst: 2.0, ..Limits::default() };
     let config = Config { limits, ..Config::at(ANY_PORT) };
-    let gateway = Gateway::start(town.client.clone(), town.account("dev:9"), config).await.unwrap();
+    let gateway = Gateway::start(town.client.clone(), town.account("dev:8"), config).await.unwrap();
     let get = || ask(town.http.get(format!("http://{}/v1/assets", gateway.address())));
     assert_eq!([get().await.status, get().await.status], [200, 200]);
     let refused = get().await;

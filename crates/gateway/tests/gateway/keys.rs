@@ -101,6 +101,7 @@ async fn key_1_the_holder_gets_the_key_and_the_same_request_the_same_bytes() {
     let again = stranger.ask_signed(&body).await;
     assert_eq!(again.bytes, first.bytes);
 
+    town.stop().await;
     let config = Config::at(ANY_PORT);
     let restarted = Gateway::start(town.client.clone(), town.account("dev:9"), config).await.unwrap();
     let at = |address: std::net::SocketAddr, body: &Value| {

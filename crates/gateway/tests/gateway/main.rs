@@ -7,4 +7,6 @@ mod get;
 mod http;
 mod keys;
 mod resources;
+#[path = "../peers/schemathesis.rs"]
+mod schemathesis;
 mod support;

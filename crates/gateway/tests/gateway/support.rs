@@ -1,6 +1,6 @@
 //! What the tests share: a town with a ledger, a gateway and something to buy, and a way to speak HTTP with it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
 
 use residual_client::{ANY_PORT, Client, Governance, Ground, Person, Profile, Publication, PublishedAsset};
 use residual_gateway::{Config, Gateway};
@@ -25,7 +25,8 @@ pub(crate) fn work() -> Vec<u8> {
 pub(crate) struct Town {
     pub(crate) temp: tempfile::TempDir,
     pub(crate) client: Arc<Client>,
-    pub(crate) gateway: Gateway,
+    gateway: Mutex<Option<Gateway>>,
+    pub(crate) address: SocketAddr,
     pub(crate) asset: AssetId,
     /// 25 TestUSD, perpetual, transferable, versions as bought, a call at 0.0001.
     pub(crate) commercial: TermsId,
@@ -90,7 +91,25 @@ impl Town {
         let gateway = Gateway::start(client.clone(), account(&client, "dev:9"), config).await.unwrap();
         let http = http::client(Duration::from_secs(10), Duration::from_secs(60)).unwrap();
         let (commercial, subscription) = (published.terms[0], published.terms[1]);
-        Self { temp, client, gateway, asset: published.asset, commercial, subscription, published, http }
+        let address = gateway.address();
+        let gateway = Mutex::new(Some(gateway));
+        Self {
+            temp,
+            client,
+            gateway,
+            address,
+            asset: published.asset,
+            commercial,
+            subscription,
+            published,
+            http,
+        }
+    }
+
+    /// Shuts the gateway down, so that another process may take its place.
+    pub(crate) async fn stop(&self) {
+        let gateway = self.gateway.lock().unwrap().take().unwrap();
+        gateway.shut_down().await.unwrap();
     }
 
     pub(crate) fn account(&self, name: &str) -> Person {
@@ -98,7 +117,7 @@ impl Town {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.gateway.address())
+        format!("http://{}{path}", self.address)
     }
 
     /// A person elsewhere: a data directory of their own on the same ledger.

@@ -1,0 +1,136 @@
+//! What no honest client does: the same payment many times, at once and after a restart.
+
+use residual_client::{Payer, Person};
+use residual_gateway::Gateway;
+use residual_ledger::http::{self, Request, Response};
+use residual_primitives::Amount;
+use residual_primitives::{Bytes, signed::Voucher};
+use residual_x402::{
+    PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentPayload, PaymentRequired, SettleResponse,
+    VERSION,
+    batch::{self, Payload, WireVoucher},
+    decode, encode,
+};
+
+use crate::support::{PRICE, World, plenty};
+
+async fn send(request: Request) -> Response {
+    http::client(std::time::Duration::from_secs(5), std::time::Duration::from_secs(60))
+        .unwrap()
+        .execute(request)
+        .await
+        .unwrap()
+}
+
+/// The payment of `total` on the channel that `payer` has opened.
+async fn voucher(
+    world: &World,
+    gateway: &Gateway,
+    account: &Person,
+    payer: &Payer<'_>,
+    total: Amount,
+) -> String {
+    let channel = payer.call(world.call(gateway, &world.digits[0])).await.unwrap().channel.unwrap();
+    let unpaid = send(world.call(gateway, &world.digits[0])).await;
+    let required: PaymentRequired =
+        decode(unpaid.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
+    let rows = world.client.channel_rows().await.unwrap();
+    assert!(rows.iter().any(|row| row.channel == channel));
+    let config = world.client.channel_on_ledger(channel).await.unwrap().unwrap().config.unwrap();
+    let signed = Voucher { channelId: channel, maxClaimableAmount: total.0 };
+    let digest = world.client.channels().voucher_digest(&signed);
+    let payload = Payload::Voucher {
+        channel_config: (&config).into(),
+        voucher: WireVoucher {
+            channel_id: channel,
+            max_claimable_amount: total,
+            signature: Bytes::copy_from_slice(&account.sign_hash(digest).as_bytes()),
+        },
+    };
+    let accepted = required.accepts.iter().find(|way| way.scheme == batch::SCHEME).unwrap().clone();
+    encode(&PaymentPayload {
+        x402_version: VERSION,
+        resource: None,
+        accepted,
+        payload: serde_json::to_value(payload).unwrap(),
+        extensions: None,
+    })
+}
+
+fn paid(mut request: Request, payment: &str) -> Request {
+    request.headers_mut().insert(PAYMENT_SIGNATURE, payment.parse().unwrap());
+    request
+}
+
+fn charged(response: &Response) -> Option<Amount> {
+    let receipt = response.headers().get(PAYMENT_RESPONSE)?;
+    let receipt: SettleResponse = decode(receipt.as_bytes(), "a receipt").unwrap();
+    let extra: batch::SettleExtra = serde_json::from_value(receipt.extra.into()).unwrap();
+    extra.channel_state.charged_cumulative_amount
+}
+
+/// MET-2: one voucher, sent by many at once, serves the one request that it was sent with first, and is charged once.
+#[tokio::test(flavor = "multi_thread")]
+async fn met_2_one_voucher_pays_once() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    let second = Amount(PRICE.0 * 2);
+    let payment = voucher(&world, &gateway, &account, &payer, second).await;
+
+    let mut sent = tokio::task::JoinSet::new();
+    for at in 0..40 {
+        // Half of them with another question.
+        let digit = &world.digits[1 + at % 2];
+        sent.spawn(send(paid(world.call(&gateway, digit), &payment)));
+    }
+    let (mut served, mut refused) = (0, 0);
+    while let Some(response) = sent.join_next().await {
+        let response = response.unwrap();
+        match response.status().as_u16() {
+            200 => {
+                assert_eq!(charged(&response), Some(second));
+                served += 1;
+            }
+            402 => refused += 1,
+            other => panic!("expected 200 or 402, found {other}"),
+        }
+    }
+    assert_eq!(
+        (served, refused),
+        (20, 20),
+        "one question is answered, however often it is asked; the other is not"
+    );
+    gateway.shut_down().await.unwrap();
+    assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 2, "and charged once");
+
+    // After a restart too.
+    let gateway = world.open().await;
+    let other = send(paid(world.call(&gateway, &world.digits[3]), &payment)).await;
+    assert_eq!(other.status().as_u16(), 402);
+    gateway.shut_down().await.unwrap();
+    assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 2);
+    world.client.audit().await.unwrap();
+}
+
+/// A voucher by another key, on another channel or beyond what is there is refused by its exact name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_that_is_not_the_payers_is_refused() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let payer = world.payer(2, plenty()).await;
+    let why = async |account: u32, total: u128| {
+        let account = world.account(account);
+        let payment = voucher(&world, &gateway, &account, &payer, Amount(total)).await;
+        let response = send(paid(world.call(&gateway, &world.digits[2]), &payment)).await;
+        assert_eq!(response.status().as_u16(), 402);
+        let required: PaymentRequired =
+            decode(response.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
+        required.error.unwrap()
+    };
+    assert_eq!(why(3, PRICE.0 * 2).await, batch::reason::SIGNATURE);
+    assert_eq!(why(2, u128::MAX).await, batch::reason::BEYOND_BALANCE);
+    assert_eq!(why(2, 1).await, batch::reason::CUMULATIVE_MISMATCH);
+    gateway.shut_down().await.unwrap();
+}
