@@ -1,4 +1,5 @@
 //! What no honest client does: the same payment many times, at once and after a restart.
+#![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
 
 use residual_client::{Payer, Person};
 use residual_gateway::Gateway;

@@ -1,12 +1,23 @@
 //! Kill -9 of a running node in the middle of things, and starting it again: nothing is lost, and repeating the command
 //! that was interrupted completes it (LED-1, MET-1, CH-1).
 
-use std::{path::Path, process::Stdio, thread, time::Duration};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use residual_client::{ANY_PORT, Charge, Client, Governance, Ground, Password, Place};
+use residual_client::{ANY_PORT, Budget, Charge, Client, Governance, Ground, Password, Payer, Place};
+use residual_ledger::http;
 use residual_primitives::{Amount, B256, U256};
+use serde_json::{Value, json as json_of};
 
-use crate::support::{command, json, up};
+use crate::support::{command, examples, json, served, units, up, word};
 
 #[test]
 fn led_1_a_publish_whose_node_is_killed_is_completed_by_repeating_it() {
@@ -139,4 +150,90 @@ fn an_account_is_kept_under_its_password() {
         assert_eq!(client.balance(ada.address(), client.currency().token).await.unwrap(), Amount(5));
         client.close().await;
     });
+}
+
+/// Calls the model until the gateway is gone, and counts what was answered.
+async fn pay_until_it_is_killed(data: &Path, served: &Value, payer: usize, answers: &AtomicU64) {
+    // It may be killed already.
+    let Ok(client) = Client::open(data, &Place::Rpc(word(&served["rpc_url"]))).await else { return };
+    let account = client.account(&format!("dev:{payer}"), || unreachable!("no password")).unwrap();
+    let asset = word(&served["serving"][0]).parse().unwrap();
+    let budget = Budget { per_call: Amount(1_000_000), total: Amount(900_000_000) };
+    let time = Duration::from_secs(20);
+    let payer = Payer::new(&client, account, asset, budget, http::client(time, time).unwrap());
+    let url: http::Url =
+        format!("{}/v1/assets/{asset}/inference", word(&served["gateway_url"])).parse().unwrap();
+    for question in 0_u64.. {
+        let mut request = http::Request::new(http::Method::POST, url.clone());
+        let json = http::HeaderValue::from_static("application/json");
+        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        // Another question each time, so that none is a repetition of one that was paid.
+        let pixels: Vec<u64> = (0..64).map(|at| (question + at) % 17).collect();
+        *request.body_mut() = Some(json_of!({ "tensor": [pixels] }).to_string().into());
+        let answered = match payer.call(request).await {
+            Ok(answered) => answered,
+            Err(error) => return eprintln!("payer: {error}"),
+        };
+        if answered.response.status() == 200 && answered.response.bytes().await.is_ok() {
+            answers.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// MET-1: a gateway that is killed at any moment under load has released no answer whose charge it cannot claim, and
+/// claims nothing that was not used.
+#[test]
+fn met_1_a_gateway_that_is_killed_under_load_can_claim_all_it_released_and_no_more() {
+    const PAYERS: usize = 3;
+    const ROUNDS: u64 = 6;
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("data");
+    let (node, first) = served(&data, &["--development", "--demo", "--examples", &examples("")]);
+    let asset = word(&first["serving"][0]);
+    drop(node);
+    for payer in 0..PAYERS {
+        json(&data, &["account", "fund", &format!("dev:{}", 2 + payer), "1000", "-a", "dev:0"]);
+    }
+    let serve = ["--serve", asset.as_str(), "--settle-every-s", "1"];
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let answers = Arc::new(AtomicU64::new(0));
+    for round in 0..ROUNDS {
+        let (mut node, at) = served(&data, &serve);
+        let before = answers.load(Ordering::SeqCst);
+        runtime.block_on(async {
+            let mut payers = tokio::task::JoinSet::new();
+            for payer in 0..PAYERS {
+                let (data, at, answers) = (data.clone(), at.clone(), Arc::clone(&answers));
+                payers.spawn(async move { pay_until_it_is_killed(&data, &at, 2 + payer, &answers).await });
+            }
+            // Another moment each time: of the first deposit, and of more and more calls after it.
+            let enough = async {
+                while answers.load(Ordering::SeqCst) < before + 13 * round {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(120), enough).await.unwrap();
+            node.kill();
+            payers.join_all().await
+        });
+    }
+    let answers = u128::from(answers.load(Ordering::SeqCst));
+    assert!(answers >= 13 * 15, "somebody was served: {answers}");
+
+    // It comes back, claims what it may and is shut down as a service manager does.
+    let (mut node, _) = served(&data, &serve);
+    node.terminate();
+    let uses = json(&data, &["usage", "list", &asset])["uses"].as_array().unwrap().len() as u128;
+    // A killed gateway may have recorded a use whose answer was on its way: at most one for each payer and kill.
+    assert!(
+        (answers..=answers + u128::from(ROUNDS) * PAYERS as u128).contains(&uses),
+        "{answers} answers, {uses} uses"
+    );
+    let price = units(&json(&data, &["usage", "list", &asset])["uses"][0]["amount"]);
+    let channels = json(&data, &["channel", "list"]);
+    let claimed: u128 = channels.as_array().unwrap().iter().map(|row| units(&row["claimed"])).sum();
+    assert_eq!(claimed, uses * price, "each use was claimed, and nothing else");
+    let audit = json(&data, &["audit"]);
+    assert_eq!(audit["usage"]["records"], json_of!(uses as u64));
+    assert_eq!(audit["usage"]["outstanding"], "0");
 }

@@ -77,6 +77,13 @@ impl Process {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    pub(crate) fn terminate(&mut self) {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        assert!(self.0.wait().unwrap().success());
+    }
 }
 
 impl Drop for Process {
