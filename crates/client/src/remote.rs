@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use residual_content::{Block, BlockId, BlockSource, SignedKeyRequest, StoreError, WrappedKey};
-use residual_ledger::http::{self, Url};
+use residual_ledger::http::{self, BodyError, Url};
 use residual_primitives::{Address, Bytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
@@ -251,7 +251,7 @@ impl RemoteGateway {
                 host: self.host.clone(),
                 reason: cause(&error.without_url()),
             };
-            let mut response = again.send().await.map_err(failed)?;
+            let response = again.send().await.map_err(failed)?;
             let status = response.status();
             let pause = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
             let pause = pause.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
@@ -264,13 +264,10 @@ impl RemoteGateway {
                 continue;
             }
             let most = if status.is_success() { most } else { ANSWER_BYTES_MAX };
-            let mut answer = Vec::new();
-            while let Some(part) = response.chunk().await.map_err(failed)? {
-                if answer.len() + part.len() > most {
-                    return Err(self.malformed(&format!("more than {most} bytes")));
-                }
-                answer.extend_from_slice(&part);
-            }
+            let answer = http::body(response, most).await.map_err(|error| match error {
+                BodyError::Broken(error) => failed(error),
+                BodyError::TooLong { max } => self.malformed(&format!("more than {max} bytes")),
+            })?;
             if status.is_success() {
                 return Ok(answer);
             }

@@ -5,7 +5,7 @@
 //! what was claimed is a no-op (CH-1), and a settlement or sweep of nothing is skipped.
 
 use alloy_primitives::Bytes;
-use alloy_sol_types::{SolCall, SolValue};
+use alloy_sol_types::SolValue;
 use residual_ledger::{
     Account, Transaction,
     contracts::{
@@ -114,12 +114,23 @@ pub struct ClaimedRows {
 }
 
 impl Client {
-    /// What a final block says of a channel: all that a gateway may count on (CH-3).
+    /// What a gateway may count on (CH-3): what a final block says that is in a channel, less what newer blocks have
+    /// taken out of it, and what they say was claimed.
     ///
     /// # Errors
     /// When the ledger cannot be reached.
     pub async fn confirmed_channel(&self, channel: B256) -> Result<ChannelView, LedgerError> {
-        self.channel_at(channel, self.chain().final_head().await?.number).await
+        let last = self.chain().final_head().await?.number;
+        let newest = self.chain().head().await?.number;
+        let confirmed = self.channel_at(channel, last).await?;
+        if newest <= last {
+            return Ok(confirmed);
+        }
+        let newer = self.channel_at(channel, newest).await?;
+        Ok(ChannelView {
+            escrow: Escrow { balance: confirmed.escrow.balance.min(newer.escrow.balance), ..newer.escrow },
+            ..newer
+        })
     }
 
     /// A channel in the state after a block.
@@ -240,8 +251,14 @@ impl Client {
         let sender = self.sender(gateway).await?;
         let mut outcome = ClaimedRows::default();
         let mut good = Vec::new();
+        let head = self.chain().head().await?.number;
         for row in rows {
             let channel = self.channels().channel_id(&row.config);
+            // Claimed already, in a block that is not final yet.
+            if self.channel_at(channel, head).await?.escrow.total_claimed >= row.total_claimed {
+                outcome.claimed.push((channel, row.total_claimed));
+                continue;
+            }
             let call = ChannelsContract::claimCall { voucherClaims: vec![claim_on_ledger(row)] };
             match sender
                 .simulate(&Transaction::call(CANONICAL_CHANNELS, &call))
@@ -258,11 +275,11 @@ impl Client {
             self.send(gateway, CANONICAL_CHANNELS, &ChannelsContract::claimCall { voucherClaims: claims })
                 .await?;
         }
-        outcome.claimed = good.into_iter().map(|(channel, row)| (channel, row.total_claimed)).collect();
+        outcome.claimed.extend(good.into_iter().map(|(channel, row)| (channel, row.total_claimed)));
         Ok(outcome)
     }
 
-    /// Gives the payer back `amount` of a channel, after claiming `claim` in the same transaction. What was given back.
+    /// Gives the payer back `amount` of a channel. What was given back.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -270,14 +287,9 @@ impl Client {
         &self,
         gateway: &Account,
         config: &ChannelConfig,
-        claim: Option<&VoucherClaim>,
         amount: Amount,
     ) -> Result<(Deposited, Amount), LedgerError> {
-        let refund = ChannelsContract::refundCall { config: on_ledger(config), amount: amount.0 };
-        let claim =
-            claim.map(|row| ChannelsContract::claimCall { voucherClaims: vec![claim_on_ledger(row)] });
-        let calls = claim.iter().map(SolCall::abi_encode).chain([refund.abi_encode()]);
-        let call = ChannelsContract::multicallCall { data: calls.map(Bytes::from).collect() };
+        let call = ChannelsContract::refundCall { config: on_ledger(config), amount: amount.0 };
         let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
         let refunded = receipt.event::<ChannelsContract::Refunded>(CANONICAL_CHANNELS);
         let refunded = refunded.map_or(Amount::ZERO, |refunded| Amount(refunded.amount));

@@ -35,12 +35,21 @@ const CORRECTIONS_MAX: u32 = 2;
 /// The least time that a signed deposit must be good still to be sent again, in seconds.
 const DEPOSIT_MARGIN_S: u64 = 15;
 
+/// The longest that a deposit is signed for, in seconds, whatever a gateway asks for.
+const DEPOSIT_VALID_MAX_S: u64 = 600;
+
+/// The longest withdraw delay of a channel that is opened by itself, in seconds: a week.
+const WITHDRAW_DELAY_MAX_S: u64 = 7 * 24 * 60 * 60;
+
+/// The longest refusal that is read, in bytes.
+const PROBLEM_BYTES_MAX: usize = 64 << 10;
+
 /// What a payer lets be spent, in the currency's smallest unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// For one call.
     pub per_call: Amount,
-    /// In the channel since it began: neither deposits nor promises ever pass it.
+    /// In the channels of the asset together: neither deposits nor promises ever pass it.
     pub total: Amount,
 }
 
@@ -94,6 +103,15 @@ pub enum SpendError {
         expected: Address,
         /// Where the gateway wants the money.
         found: Address,
+    },
+    /// The payer would wait too long for its money.
+    #[error(
+        "expected a withdraw delay of at most {WITHDRAW_DELAY_MAX_S} seconds, found that the gateway asks for {found}: open \
+         such a channel by hand if you agree to it"
+    )]
+    Delay {
+        /// What it asks for.
+        found: u64,
     },
     /// The call is dearer than allowed.
     #[error(
@@ -178,6 +196,16 @@ struct Open {
     purse: Purse,
     /// What the gateway has charged, as far as is known.
     charged: Amount,
+    /// What the payer's other channels of the asset hold: a gateway that asks for one channel after another gets no more
+    /// than the budget.
+    elsewhere: Amount,
+}
+
+impl Open {
+    /// What of a budget is left for this channel.
+    fn share(&self, budget: Amount) -> Amount {
+        Amount(budget.0.saturating_sub(self.elsewhere.0))
+    }
 }
 
 /// What is kept between calls.
@@ -357,15 +385,30 @@ impl<'c> Payer<'c> {
             let channel = self.client.keep_channel(&record)?;
             let purse = self.client.purse(channel).await?;
             let charged = purse.promised();
-            state.open = Some(Open { purse, charged });
+            let elsewhere = self.held_elsewhere(channel).await?;
+            state.open = Some(Open { purse, charged, elsewhere });
         }
         Ok(state.open.as_mut().expect("it was opened"))
+    }
+
+    /// What the payer's other channels of the asset hold.
+    async fn held_elsewhere(&self, channel: B256) -> Result<Amount, SpendError> {
+        let mut held = Amount::ZERO;
+        for row in self.client.channel_rows().await? {
+            if row.asset == self.asset && row.payer == self.account.address() && row.channel != channel {
+                held = [held, row.balance].into_iter().sum();
+            }
+        }
+        Ok(held)
     }
 
     /// The channel that the gateway asks for. Its salt is that of stock clients: a restart finds it again, and so does any
     /// other program of the payer.
     fn config(&self, way: &PaymentRequirements) -> Result<ChannelConfig, SpendError> {
         let extra = batch_extra(way)?;
+        if extra.withdraw_delay > WITHDRAW_DELAY_MAX_S {
+            return Err(SpendError::Delay { found: extra.withdraw_delay });
+        }
         let payer = self.account.address();
         Ok(ChannelConfig {
             payer,
@@ -380,10 +423,11 @@ impl<'c> Payer<'c> {
 
     /// Signs for one call, with a deposit when the channel holds too little.
     async fn pay(&self, open: &mut Open, way: &PaymentRequirements) -> Result<Signed, SpendError> {
-        let total = open.charged.checked_add(way.amount).filter(|total| *total <= self.budget.total);
+        let share = open.share(self.budget.total);
+        let total = open.charged.checked_add(way.amount).filter(|total| *total <= share);
         let total = total.ok_or(SpendError::Budget {
             what: "all that is promised in the channel",
-            budget: self.budget.total,
+            budget: share,
             needed: Amount(open.charged.0.saturating_add(way.amount.0)),
         })?;
         let mut deposited = Amount::ZERO;
@@ -444,15 +488,16 @@ impl<'c> Payer<'c> {
             _ => {
                 let missing = Amount(total.0.saturating_sub(escrow.covers().0));
                 let least = batch_extra(way)?.min_deposit.max(missing);
-                let room = Amount(self.budget.total.0.saturating_sub(escrow.balance.0));
+                let share = open.share(self.budget.total);
+                let room = Amount(share.0.saturating_sub(escrow.balance.0));
                 if least > room {
                     return Err(SpendError::Budget {
                         what: "all that is deposited in the channel",
-                        budget: self.budget.total,
+                        budget: share,
                         needed: Amount(escrow.balance.0.saturating_add(least.0)),
                     });
                 }
-                let valid_for_s = way.max_timeout_seconds;
+                let valid_for_s = way.max_timeout_seconds.min(DEPOSIT_VALID_MAX_S);
                 let config = open.purse.config().clone();
                 let signed = self.client.sign_deposit(&self.account, &config, least, valid_for_s).await?;
                 let ahead = SignedAhead {
@@ -588,6 +633,7 @@ async fn detail_of(response: Response) -> String {
     struct Said {
         detail: String,
     }
-    let said = response.bytes().await.ok().and_then(|body| serde_json::from_slice::<Said>(&body).ok());
+    let body = http::body(response, PROBLEM_BYTES_MAX).await.ok();
+    let said = body.and_then(|body| serde_json::from_slice::<Said>(&body).ok());
     said.map_or_else(|| "it gave no reason".to_owned(), |said| said.detail.chars().take(500).collect())
 }

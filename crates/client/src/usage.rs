@@ -222,10 +222,12 @@ pub enum UsageDifference {
     },
     /// Use without revenue.
     #[error(
-        "the till of {asset} got {arrived} units, and {recorded} were recorded as paid into it: some uses that were recorded \
-         as paid were not"
+        "the till of {asset} got {arrived} units, and gateway {gateway} recorded {recorded} as paid into it: some uses that it \
+         recorded as paid were not"
     )]
     NeverArrived {
+        /// The gateway.
+        gateway: Address,
         /// The asset.
         asset: AssetId,
         /// What came.
@@ -385,8 +387,9 @@ impl Client {
     pub(crate) async fn audit_usage(&self, block: u64) -> Result<UsageAudit, crate::AuditError> {
         let commitments = self.usage_commitments(block).await?;
         let mut found = UsageAudit::default();
-        let mut checker = Checker::default();
-        let (mut whole, mut broken) = (BTreeSet::new(), BTreeSet::new());
+        // One for each gateway: what a stranger says of another's channel is the stranger's word.
+        let mut checkers = BTreeMap::<Address, Checker>::new();
+        let mut broken = BTreeSet::new();
         for commitment in &commitments {
             let Commitment { gateway, epoch, .. } = *commitment;
             if broken.contains(&gateway) {
@@ -394,25 +397,23 @@ impl Client {
                 continue;
             }
             let Some(bytes) = self.usage_file(gateway, epoch).map_err(LedgerError::from)? else {
-                whole.remove(&gateway);
+                checkers.remove(&gateway);
                 broken.insert(gateway);
                 found.missing.push((gateway, epoch));
                 continue;
             };
             let fault = |source| Box::new(UsageFault::File { gateway, epoch, source });
             let file = UsageFile::open(&bytes).map_err(|error| UsageDifference::from(fault(error)))?;
-            checker
-                .epoch(commitment, file.records())
-                .map_err(|error| UsageDifference::from(Box::new(error)))?;
-            whole.insert(gateway);
+            let checked = checkers.entry(gateway).or_default().epoch(commitment, file.records());
+            checked.map_err(|error| UsageDifference::from(Box::new(error)))?;
             found.epochs += 1;
             found.records += commitment.records;
         }
-        let totals = checker.into_totals();
-        for gateway in whole {
+        for (gateway, checker) in checkers {
+            let totals = checker.into_totals();
             self.compare_channels(gateway, &totals, block, &mut found).await?;
+            self.compare_tills(gateway, &totals, block).await?;
         }
-        self.compare_tills(&totals, &broken, block).await?;
         Ok(found)
     }
 
@@ -453,14 +454,14 @@ impl Client {
     /// What was recorded as paid by itself, and what was settled, must have come into the tills.
     async fn compare_tills(
         &self,
+        gateway: Address,
         totals: &Totals,
-        broken: &BTreeSet<Address>,
         block: u64,
     ) -> Result<(), crate::AuditError> {
         let token = self.currency().token;
         let mut paid = BTreeMap::<AssetId, Amount>::new();
         for (_, recorded) in totals.iter() {
-            if recorded.is_exact && recorded.token == token && !broken.contains(&recorded.gateway) {
+            if recorded.is_exact && recorded.token == token {
                 let sum = paid.entry(recorded.asset).or_default();
                 *sum = [*sum, recorded.charged].into_iter().sum();
             }
@@ -480,9 +481,13 @@ impl Client {
             let arrived = came.fold(U256::ZERO, U256::saturating_add).saturating_to();
             let recorded = [exact, Amount(settled)].into_iter().sum();
             if Amount(arrived) < recorded {
-                return Err(
-                    UsageDifference::NeverArrived { asset, arrived: Amount(arrived), recorded }.into()
-                );
+                return Err(UsageDifference::NeverArrived {
+                    gateway,
+                    asset,
+                    arrived: Amount(arrived),
+                    recorded,
+                }
+                .into());
             }
         }
         Ok(())

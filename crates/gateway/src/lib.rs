@@ -32,7 +32,7 @@ use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -127,6 +127,12 @@ pub(crate) struct App {
     pub(crate) meter: Meter,
     pub(crate) seats: payment::Seats,
     pub(crate) shop: payment::Shop,
+    /// Room for payments that are dealt with.
+    pub(crate) payments: Arc<Semaphore>,
+    /// Gas that is still given for others this hour.
+    pub(crate) sponsor: payment::Sponsor,
+    /// One reader of usage files at a time.
+    pub(crate) usage_turn: Semaphore,
     /// Tills that were paid on the ledger and not swept yet.
     paid: Mutex<BTreeSet<Address>>,
     public_url: Option<String>,
@@ -200,6 +206,7 @@ impl Gateway {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let blocks = Arc::new(client.blocks()?);
+        let sponsored_per_hour = config.payments.sponsored_per_hour;
         let shop = payment::Shop::open(&client, account.address(), config.payments).await?;
         let mut services = BTreeMap::new();
         for serving in &config.serving {
@@ -223,6 +230,9 @@ impl Gateway {
             meter,
             seats: payment::Seats::default(),
             shop,
+            payments: Arc::new(Semaphore::new(config.limits.concurrency)),
+            sponsor: payment::Sponsor::new(sponsored_per_hour),
+            usage_turn: Semaphore::new(1),
             paid: Mutex::default(),
             public_url: config.public_url,
         });

@@ -37,6 +37,8 @@ pub struct Limits {
     pub burst: f64,
     /// Requests in work over all callers.
     pub concurrency: usize,
+    /// Requests in work for one caller.
+    pub concurrency_per_caller: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +49,7 @@ impl Default for Limits {
             rate_per_s: 5_000.0,
             burst: 10_000.0,
             concurrency: 1_024,
+            concurrency_per_caller: 256,
         }
     }
 }
@@ -73,6 +76,25 @@ struct Gate {
 struct Bucket {
     tokens: f64,
     at: Instant,
+    /// Requests in work.
+    working: usize,
+}
+
+/// A caller's request in work.
+#[derive(Debug)]
+struct Working {
+    gate: Arc<Gate>,
+    caller: IpAddr,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(bucket) =
+            self.gate.callers.lock().expect("nobody panics while counting").get_mut(&self.caller)
+        {
+            bucket.working = bucket.working.saturating_sub(1);
+        }
+    }
 }
 
 /// Holds all routes to the limits.
@@ -110,6 +132,13 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
             format!("expected at most {rate} requests a second from one address, found more; slow down");
         return Problem::too_many(detail, pause).into_response();
     }
+    let working = caller.map(|caller| Gate::begin(&gate, caller));
+    if matches!(working, Some(None)) {
+        let most = gate.limits.concurrency_per_caller;
+        let detail =
+            format!("expected at most {most} requests at once from one address, found as many in work");
+        return Problem::too_many(detail, Duration::from_secs(1)).into_response();
+    }
     let Ok(_place) = gate.places.clone().try_acquire_owned() else {
         let detail = "expected fewer requests at once, found as many as are worked on; try again in a moment";
         return Problem::unavailable(detail, Duration::from_secs(1)).into_response();
@@ -125,6 +154,17 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 }
 
 impl Gate {
+    /// Counts a request of a caller whose rate was looked at; none when it has too many in work.
+    fn begin(gate: &Arc<Self>, caller: IpAddr) -> Option<Working> {
+        let mut callers = gate.callers.lock().expect("nobody panics while counting");
+        let bucket = callers.get_mut(&caller)?;
+        if bucket.working >= gate.limits.concurrency_per_caller {
+            return None;
+        }
+        bucket.working += 1;
+        Some(Working { gate: Arc::clone(gate), caller })
+    }
+
     /// How long the caller must wait, if its rate is used up.
     fn too_fast(&self, caller: IpAddr, now: Instant) -> Option<Duration> {
         let Limits { rate_per_s, burst, .. } = self.limits;
@@ -132,12 +172,12 @@ impl Gate {
         if callers.len() >= CALLERS_MAX && !callers.contains_key(&caller) {
             // Whoever has a full bucket again is as good as new.
             let full = Duration::from_secs_f64(burst / rate_per_s);
-            callers.retain(|_, bucket| now.duration_since(bucket.at) < full);
+            callers.retain(|_, bucket| bucket.working > 0 || now.duration_since(bucket.at) < full);
             if callers.len() >= CALLERS_MAX {
                 return Some(full);
             }
         }
-        let bucket = callers.entry(caller).or_insert(Bucket { tokens: burst, at: now });
+        let bucket = callers.entry(caller).or_insert(Bucket { tokens: burst, at: now, working: 0 });
         let since = now.duration_since(bucket.at).as_secs_f64();
         bucket.tokens = (bucket.tokens + since * rate_per_s).min(burst);
         bucket.at = now;
@@ -152,6 +192,20 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_caller_has_so_many_requests_in_work() {
+        let limits = Limits { concurrency_per_caller: 2, ..Limits::default() };
+        let gate = Gate { limits, places: Arc::new(Semaphore::new(9)), callers: Mutex::new(HashMap::new()) };
+        let gate = Arc::new(gate);
+        let one = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(gate.too_fast(one, Instant::now()), None);
+        let first = Gate::begin(&gate, one).unwrap();
+        let _second = Gate::begin(&gate, one).unwrap();
+        assert!(Gate::begin(&gate, one).is_none());
+        drop(first);
+        assert!(Gate::begin(&gate, one).is_some());
+    }
 
     #[test]
     fn a_caller_has_a_burst_and_then_a_rate_and_others_have_theirs() {

@@ -90,7 +90,7 @@ pub(crate) struct Service {
     pub(crate) receiver: Address,
     pub(crate) model: Arc<Served>,
     /// What crawlers are told of it.
-    pub(crate) discovery: Value,
+    pub(crate) discovery: Arc<Value>,
 }
 
 impl fmt::Debug for Service {
@@ -141,7 +141,7 @@ impl Service {
         let till = Till::own(asset, RevenueKind::Inference);
         let page = client.asset_page(asset).await.map_err(ServeError::from)?;
         let name = page.about.get("name").cloned().unwrap_or_else(|| asset.to_string());
-        let discovery = discovery(&model);
+        let discovery = Arc::new(discovery(&model));
         Ok(Self {
             asset,
             name,

@@ -36,6 +36,9 @@ const ROW_GAS: u128 = 20_000;
 /// How long a channel of which all is claimed is remembered after its last use, in seconds.
 const FORGET_AFTER_S: u64 = 30 * 24 * 60 * 60;
 
+/// How many uses an epoch has before it is closed, whatever its age.
+const EPOCH_USES: u64 = 1_000_000;
+
 /// The wei of a coin.
 const COIN_WEI: u128 = 1_000_000_000_000_000_000;
 
@@ -226,7 +229,10 @@ impl Settlement {
         };
         // It is known, or was dropped meanwhile because nothing is left to claim.
         let _ = self.app.meter.reconcile(channel, view.escrow);
-        *self.app.seats.of(channel).lock().await = Some(view);
+        // Whoever has the channel's turn reads it when it is needed; the meter knows already.
+        if let Ok(mut seat) = self.app.seats.of(channel).try_lock() {
+            *seat = Some(view);
+        }
         let pending = view.withdraw_requested_at_s.is_some();
         if pending {
             self.withdrawing.insert(channel);
@@ -273,7 +279,7 @@ impl Settlement {
         }
         self.waiting_since_s = still_waiting;
         // The rows were made before the epoch is closed, so its records cover them.
-        let long = self.epoch_began.elapsed() >= self.rules.epoch;
+        let long = self.epoch_began.elapsed() >= self.rules.epoch || self.app.meter.uses() >= EPOCH_USES;
         self.publish(all || long || !due.is_empty()).await?;
         for batch in due.chunks(residual_meter::CLAIM_ROWS) {
             self.claim(batch).await?;
@@ -302,12 +308,13 @@ impl Settlement {
                 }
             }
             self.app.client.publish_usage(&self.app.account, epoch, &entries, &assets).await?;
-            // A block that may be taken back is no place to keep the only word of it.
-            if self.app.client.usage_is_final(self.app.account.address(), epoch).await? {
-                tokio::task::block_in_place(|| meter.discard_segment(epoch))?;
-            } else {
+        }
+        // A block that may be taken back is no place to keep the only word of it.
+        for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {
+            if !self.app.client.usage_is_final(self.app.account.address(), epoch).await? {
                 break;
             }
+            tokio::task::block_in_place(|| meter.discard_segment(epoch))?;
         }
         Ok(())
     }

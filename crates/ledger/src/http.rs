@@ -22,6 +22,35 @@ pub fn client(connect_timeout: Duration, timeout: Duration) -> Result<Client, Er
         .build()
 }
 
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It broke off.
+    #[error(transparent)]
+    Broken(#[from] Error),
+    /// It is too long.
+    #[error("expected an answer of at most {max} bytes, found more")]
+    TooLong {
+        /// The most that is read.
+        max: usize,
+    },
+}
+
+/// The body of an answer, of at most so many bytes.
+///
+/// # Errors
+/// See [`BodyError`].
+pub async fn body(mut response: Response, max: usize) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await? {
+        if body.len() + part.len() > max {
+            return Err(BodyError::TooLong { max });
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
 /// Whether only this machine can be meant.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {

@@ -212,6 +212,7 @@ fn spend(error: &SpendError) -> u8 {
         SpendError::Http { .. } | SpendError::Header(_) | SpendError::NoPrice => LEDGER,
         SpendError::NoWay { .. }
         | SpendError::OtherPayee { .. }
+        | SpendError::Delay { .. }
         | SpendError::TooDear { .. }
         | SpendError::Budget { .. }
         | SpendError::Refused { .. }

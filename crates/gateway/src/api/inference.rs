@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use residual_inference::{Answers, Fault, Input, MediaType, RequestError};
+use residual_inference::{Answers, Fault, Input, MediaType, RequestError, Served};
 use residual_primitives::{Amount, AssetId};
 use residual_x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, SettleResponse, encode};
 use serde::{Deserialize, Serialize};
@@ -78,10 +78,10 @@ pub(crate) async fn price(
 ) -> Result<Response, Refusal> {
     let service = app.service(asset)?;
     let call = call(&app, service, 1, &uri, &headers, &[])?;
-    let work = async {
+    let work = async move {
         Err::<Response, _>(Problem::method_not_allowed("POST an input to be served; nothing was charged"))
     };
-    let outcome = payment::paid(&app, &call, headers.get(PAYMENT_SIGNATURE), work).await?;
+    let outcome = payment::paid(&app, call, headers.get(PAYMENT_SIGNATURE), work).await?;
     Ok(answer(outcome, |response| response))
 }
 
@@ -115,13 +115,25 @@ pub(crate) async fn predict(
     Body(body): Body,
 ) -> Result<Response, Refusal> {
     let service = app.service(asset)?;
-    let input = read(service, headers.get(header::CONTENT_TYPE), &body)?;
-    let units = u32::try_from(service.model.units(&input));
-    let units =
-        units.map_err(|_| Problem::unprocessable("expected fewer than 2^32 images or rows in a call"))?;
+    let sent = sent(headers.get(header::CONTENT_TYPE), &body)?;
+    let model = Arc::clone(&service.model);
+    // An image is one unit whatever is in it, and is looked at when it is paid; a tensor must be read to be counted.
+    let (input, units) = match sent {
+        Sent::Image(bytes, media) => (Asked::Image(bytes, media), 1),
+        Sent::Tensor(bytes, media) => {
+            let read = app.queue.work({
+                let model = Arc::clone(&model);
+                move || model.read(&bytes, media)
+            });
+            let input = read.await?.map_err(|error| refused(&error))?;
+            let units = u32::try_from(model.units(&input));
+            let too_many = |_| Problem::unprocessable("expected fewer than 2^32 rows in a call");
+            (Asked::Tensor(input), units.map_err(too_many)?)
+        }
+    };
     let call = call(&app, service, units, &uri, &headers, &body)?;
-    let outcome =
-        payment::paid(&app, &call, headers.get(PAYMENT_SIGNATURE), run(&app, service, input)).await?;
+    let work = run(Arc::clone(&app), model, input);
+    let outcome = payment::paid(&app, call, headers.get(PAYMENT_SIGNATURE), work).await?;
     let npy = headers.get(header::ACCEPT).is_some_and(|accept| accept == NPY);
     Ok(answer(outcome, |answers| written(service, answers, npy)))
 }
@@ -137,10 +149,10 @@ struct CallBody {
     tensor: Option<()>,
 }
 
-/// What was sent as JSON.
+/// JSON that was sent.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Sent<'a> {
+enum JsonBody<'a> {
     /// An image, PNG or JPEG, as base64.
     #[serde(borrow)]
     Image(Cow<'a, str>),
@@ -149,47 +161,63 @@ enum Sent<'a> {
     Tensor(&'a RawValue),
 }
 
-fn read(service: &Service, media: Option<&HeaderValue>, body: &[u8]) -> Result<Input, Problem> {
+/// The bytes of what was sent, not looked into.
+enum Sent {
+    Image(Bytes, MediaType),
+    Tensor(Bytes, MediaType),
+}
+
+/// What is asked of the model.
+enum Asked {
+    Image(Bytes, MediaType),
+    Tensor(Input),
+}
+
+fn sent(media: Option<&HeaderValue>, body: &Bytes) -> Result<Sent, Problem> {
     let mime = media.and_then(|media| media.to_str().ok()).unwrap_or_default();
-    let Some(media) = MediaType::from_mime(mime) else {
-        let expected = "image/png, image/jpeg, application/json or application/x-npy";
-        return Err(Problem::unsupported_media_type(format!(
-            "expected Content-Type {expected}, found {mime:?}"
-        )));
-    };
-    let read = |body: &[u8], media| service.model.read(body, media).map_err(|error| refused(&error));
-    if media != MediaType::Json {
-        return read(body, media);
+    match MediaType::from_mime(mime) {
+        Some(media @ (MediaType::Png | MediaType::Jpeg)) => return Ok(Sent::Image(body.clone(), media)),
+        Some(MediaType::Npy) => return Ok(Sent::Tensor(body.clone(), MediaType::Npy)),
+        Some(MediaType::Json) => {}
+        None => {
+            let expected = "image/png, image/jpeg, application/json or application/x-npy";
+            return Err(Problem::unsupported_media_type(format!(
+                "expected Content-Type {expected}, found {mime:?}"
+            )));
+        }
     }
     let expected = "expected {\"image\": base64 of a PNG or JPEG} or {\"tensor\": nested numbers}, found";
-    match serde_json::from_slice(body)
-        .map_err(|error| Problem::invalid(format!("{expected} something else: {error}")))?
-    {
-        Sent::Tensor(numbers) => read(numbers.get().as_bytes(), MediaType::Json),
-        Sent::Image(text) => {
+    let json = serde_json::from_slice(body);
+    match json.map_err(|error| Problem::invalid(format!("{expected} something else: {error}")))? {
+        JsonBody::Tensor(numbers) => {
+            Ok(Sent::Tensor(Bytes::copy_from_slice(numbers.get().as_bytes()), MediaType::Json))
+        }
+        JsonBody::Image(text) => {
             let image = STANDARD.decode(text.as_bytes());
             let image = image.map_err(|error| Problem::invalid(format!("{expected} no base64: {error}")))?;
             let media = if image.starts_with(&PNG) { MediaType::Png } else { MediaType::Jpeg };
-            read(&image, media)
+            Ok(Sent::Image(image.into(), media))
         }
     }
 }
 
-async fn run(app: &App, service: &Service, input: Input) -> Result<Answers, Problem> {
-    let model = Arc::clone(&service.model);
-    let answers = app.queue.work(move || model.answer(&input)).await?;
-    answers.map_err(|error| refused(&error))
+async fn run(app: Arc<App>, model: Arc<Served>, asked: Asked) -> Result<Answers, Problem> {
+    let answers = app.queue.work(move || match asked {
+        Asked::Tensor(input) => model.answer(&input),
+        Asked::Image(bytes, media) => model.answer(&model.read(&bytes, media)?),
+    });
+    answers.await?.map_err(|error| refused(&error))
 }
 
 /// What is to be paid for a call.
-fn call<'a>(
+fn call(
     app: &App,
-    service: &'a Service,
+    service: &Service,
     units: u32,
     uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Call<'a>, Problem> {
+) -> Result<Call, Problem> {
     let price = payment::price_of(service.unit_price, units);
     let price: Amount =
         price.ok_or_else(|| Problem::unprocessable("expected a call below 2^128 units in price"))?;
@@ -209,7 +237,7 @@ fn call<'a>(
         units,
         price,
         digest: residual_client::digest_of_parts(&parts),
-        discovery: &service.discovery,
+        discovery: Arc::clone(&service.discovery),
     })
 }
 

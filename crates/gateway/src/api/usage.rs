@@ -124,6 +124,8 @@ pub(crate) async fn list(
 ) -> Result<Json<UsageList>, Problem> {
     let (offset, limit) = page(query.offset, query.limit, PAGE_MAX)?;
     app.client.asset_row(asset).await?;
+    // Files of many epochs are read for it: by one at a time.
+    let _turn = app.usage_turn.acquire().await.map_err(Problem::internal)?;
     let rows = app.client.usage_of(asset).await.map_err(failed)?;
     let uses = rows.iter().rev().skip(offset).take(limit).map(UsageView::from).collect();
     Ok(Json(UsageList { total: rows.len(), uses }))
@@ -150,6 +152,8 @@ pub(crate) async fn epoch(
 ) -> Result<Response, Problem> {
     let Path((Account(gateway), epoch)) =
         path.map_err(|rejection| Problem::invalid(rejection.body_text()))?;
+    let reader = Arc::clone(&app);
+    let _turn = reader.usage_turn.acquire().await.map_err(Problem::internal)?;
     let read = tokio::task::spawn_blocking(move || app.client.usage_file(gateway, epoch));
     let file = read.await.map_err(Problem::internal)?.map_err(|error| failed(error.into()))?;
     let missing =

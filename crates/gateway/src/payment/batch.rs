@@ -16,7 +16,7 @@ use crate::{App, problem::Problem};
 /// A channel whose turn it is.
 struct Channel<'a> {
     app: &'a App,
-    call: &'a Call<'a>,
+    call: &'a Call,
     config: ChannelConfig,
     id: B256,
     /// Whether the payer gave the payment a name of its own.
@@ -27,7 +27,7 @@ struct Channel<'a> {
 /// Serves what a voucher pays for, or gives back what is left.
 pub(super) async fn serve<T>(
     app: &App,
-    call: &Call<'_>,
+    call: &Call,
     payment: &PaymentPayload,
     name: Option<B256>,
     work: impl Future<Output = Result<T, Problem>> + Send,
@@ -74,7 +74,7 @@ pub(super) async fn serve<T>(
 
 impl<'a> Channel<'a> {
     /// Waits for the channel's turn, if it is one that was asked for.
-    async fn take(app: &'a App, call: &'a Call<'a>, payload: &Payload, named: bool) -> Result<Self, Refusal> {
+    async fn take(app: &'a App, call: &'a Call, payload: &Payload, named: bool) -> Result<Self, Refusal> {
         let config = ChannelConfig::from(payload.config());
         app.shop
             .check_channel(call, &config)
@@ -87,6 +87,11 @@ impl<'a> Channel<'a> {
             );
             return Err(app.shop.unpaid(call, reason::CHANNEL_ID, detail));
         }
+        // Whoever does not sign the channel's vouchers neither takes its turn nor makes the ledger be asked.
+        let signed = SignedVoucher::new(payload.voucher().voucher(), &payload.voucher().signature);
+        signed
+            .and_then(|signed| app.client.channels().verify(&signed, config.payerAuthorizer))
+            .map_err(|error| app.shop.unpaid(call, reason::SIGNATURE, error))?;
         let seat = app.seats.of(id).lock_owned();
         let Ok(view) = tokio::time::timeout(app.shop.timeout(), seat).await else {
             let detail =
@@ -114,6 +119,12 @@ impl<'a> Channel<'a> {
         self.refresh().await
     }
 
+    /// The channel as the meter has it. It may have been forgotten since it was opened, when a segment began.
+    fn metered(&self) -> Result<Metered, Refusal> {
+        let detail = "the channel was put away a moment ago; send the request again";
+        self.app.meter.channel(self.id).ok_or_else(|| self.unpaid(reason::UNAVAILABLE, detail))
+    }
+
     /// Reads the channel again.
     async fn refresh(&mut self) -> Result<(), Refusal> {
         let view = self.app.client.confirmed_channel(self.id).await?;
@@ -138,7 +149,7 @@ impl<'a> Channel<'a> {
             checked = self.app.meter.check(signed, charge);
         }
         checked.map_err(|error| self.refusal(signed, error))?;
-        let state = self.app.meter.channel(self.id).expect("it was checked a moment ago");
+        let state = self.metered()?;
         let (charged, found) = (state.charged, signed.max_claimable());
         let repeated = found <= state.promised;
         if repeated || charged.checked_add(charge.amount) == Some(found) {
@@ -253,11 +264,16 @@ impl<'a> Channel<'a> {
                 format!("expected a deposit good before {}, found {}", needed.start, consent.valid_after);
             return Err(self.unpaid(reason::VALID_AFTER, detail));
         }
-        // Nobody else's signature makes the gateway pay gas.
-        let channels = self.app.client.channels();
-        channels
-            .verify(signed, self.config.payerAuthorizer)
-            .map_err(|error| self.unpaid(reason::SIGNATURE, error))?;
+        // A voucher that would be refused afterwards is refused before the money moves.
+        if let Some(known) = self.app.meter.channel(self.id) {
+            let (charged, found) = (known.charged, signed.max_claimable());
+            if found > known.promised && charged.checked_add(self.call.price) != Some(found) {
+                let detail =
+                    format!("expected a voucher of {charged} charged so far and the price, found {found}");
+                return Err(self.corrected(signed, detail));
+            }
+        }
+        self.app.sponsor.take(self.config.payer)?;
         let order = SignedDeposit {
             config: self.config.clone(),
             amount: deposit.amount,
@@ -304,17 +320,13 @@ impl<'a> Channel<'a> {
         amount: Option<Amount>,
     ) -> Result<SettleResponse, Refusal> {
         self.refresh().await?;
-        let metered = self.app.meter.channel(self.id).expect("it was opened a moment ago");
+        let metered = self.metered()?;
         if signed.max_claimable() != metered.charged {
             let (charged, found) = (metered.charged, signed.max_claimable());
             let detail =
                 format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
             return Err(self.corrected(signed, detail));
         }
-        let channels = self.app.client.channels();
-        channels
-            .verify(signed, self.config.payerAuthorizer)
-            .map_err(|error| self.unpaid(reason::SIGNATURE, error))?;
         let balance = self.view.unwrap_or_default().escrow.balance;
         let left = Amount(balance.0.saturating_sub(metered.charged.0));
         if left == Amount::ZERO {
@@ -323,28 +335,32 @@ impl<'a> Channel<'a> {
             return Err(self.unpaid(reason::REFUND_NOTHING, detail));
         }
         let wanted = amount.unwrap_or(left);
-        if wanted == Amount::ZERO || wanted > left {
-            let detail = format!("expected an amount of 1 to {left} units to give back, found {wanted}");
+        // Less than all only if it is worth a transaction.
+        let least = left.min(self.app.shop.min_deposit(self.call));
+        if wanted < least || wanted > left {
+            let detail =
+                format!("expected an amount of {least} to {left} units to give back, found {wanted}");
             return Err(self.unpaid(reason::REFUND_AMOUNT, detail));
         }
-        let row = self.app.meter.claim_row(self.id).map_err(|error| self.refusal(signed, error.into()))?;
-        let done =
-            self.app.client.refund_channel(&self.app.account, &self.config, row.as_ref(), wanted).await;
+        self.app.sponsor.take(self.config.payer)?;
+        // What was charged stays in the channel, to be claimed when its records are committed to.
+        let done = self.app.client.refund_channel(&self.app.account, &self.config, wanted).await;
         let (done, refunded) = match done {
             Ok(done) => done,
             Err(error) => return Err(self.refund_failed(error)?),
         };
-        self.app.note_paid(self.config.receiver);
-        if let Some(row) = row {
-            // The channel is open here, since it was opened a moment ago.
-            let _ = self.app.meter.claimed(self.id, row.total_claimed);
-        }
-        self.wait_final(done.block).await?;
+        self.refresh_after(done.block).await?;
+        let extra = batch::SettleExtra { channel_state: self.state(metered.charged), charged_amount: None };
+        Ok(self.settled(done.transaction.to_string(), refunded.to_string(), &extra))
+    }
+
+    /// Takes over what a transaction of ours took out of the channel, before anything else is charged there.
+    async fn refresh_after(&mut self, block: u64) -> Result<(), Refusal> {
+        // Less at once; whether it stays so is for the finality rule to say, and does no harm meanwhile.
         let view = self.app.client.confirmed_channel(self.id).await?;
         let _ = self.app.meter.reconcile(self.id, view.escrow);
         *self.view = Some(view);
-        let extra = batch::SettleExtra { channel_state: self.state(metered.charged), charged_amount: None };
-        Ok(self.settled(done.transaction.to_string(), refunded.to_string(), &extra))
+        self.wait_final(block).await
     }
 
     fn refund_failed(&self, error: LedgerError) -> Result<Refusal, Refusal> {

@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use residual_client::{ChannelView, SignedTransfer, now_s};
+use residual_client::{SignedTransfer, now_s};
 use residual_meter::{Charge, RecordExactError};
-use residual_primitives::B256;
+use residual_primitives::{Address, B256};
 use residual_x402::{
     PaymentPayload, SettleResponse,
     exact::{Authorization, reason},
 };
-use tokio::sync::OwnedMutexGuard;
 
 use super::{Call, Refusal, request_id, shop::refused};
 use crate::{App, problem::Problem};
@@ -17,7 +16,7 @@ use crate::{App, problem::Problem};
 /// Serves what a signed transfer pays for.
 pub(super) async fn serve<T>(
     app: &Arc<App>,
-    call: &Call<'_>,
+    call: &Call,
     payment: &PaymentPayload,
     name: Option<B256>,
     work: impl Future<Output = Result<T, Problem>> + Send,
@@ -50,8 +49,9 @@ pub(super) async fn serve<T>(
         nonce,
         signature,
     };
-    // The nonce serves once, and so does this lock: of two like requests at once the second finds the first's record.
-    let turn = app.seats.of(transfer.id()).lock_owned().await;
+    // One at a time for a payer: of two like requests the second finds the first's record, and nobody has work done for
+    // more than there is money for.
+    let _turn = app.seats.of(payer_seat(from)).lock_owned().await;
     let charge = Charge {
         request_id: request_id(name, &[transfer.id().as_slice()]),
         request_digest: call.digest,
@@ -68,12 +68,10 @@ pub(super) async fn serve<T>(
         if let Err(error) = checked {
             return Err(unpaid(reason::REFUSED, refused(error)?));
         }
+        app.sponsor.take(from)?;
     }
     let answer = work.await?;
-    // Once begun it is finished, whether or not the caller still waits: what is paid is recorded.
-    let settling = tokio::spawn(settle(Arc::clone(app), transfer, charge, turn));
-    let done = settling.await.map_err(|_| Problem::internal("the payment could not be carried out"))?;
-    let transaction = match done? {
+    let transaction = match settle(app, &transfer, &charge).await? {
         Ok(transaction) => transaction,
         Err(detail) => return Err(unpaid(reason::REFUSED, detail)),
     };
@@ -90,9 +88,14 @@ pub(super) async fn serve<T>(
     Ok((answer, paid))
 }
 
+/// The place of a payer, which is no channel's.
+fn payer_seat(payer: Address) -> B256 {
+    residual_client::digest_of_parts(&[b"exact", payer.as_slice()])
+}
+
 /// A transfer is taken while it is good, and only one that is not good for long: what served before is remembered as long
 /// as it could be sent again (MET-2).
-fn check_validity(app: &App, call: &Call<'_>, transfer: &SignedTransfer) -> Result<(), Refusal> {
+fn check_validity(app: &App, call: &Call, transfer: &SignedTransfer) -> Result<(), Refusal> {
     let needed = app.shop.validity(now_s());
     let latest = needed.start + 2 * app.shop.timeout().as_secs();
     let found = transfer.valid_before_s;
@@ -111,21 +114,22 @@ fn check_validity(app: &App, call: &Call<'_>, transfer: &SignedTransfer) -> Resu
 
 /// Carries the transfer to the ledger and makes the use durable: its transaction, or why the ledger refused.
 async fn settle(
-    app: Arc<App>,
-    transfer: SignedTransfer,
-    charge: Charge,
-    _turn: OwnedMutexGuard<Option<ChannelView>>,
+    app: &App,
+    transfer: &SignedTransfer,
+    charge: &Charge,
 ) -> Result<Result<B256, String>, Refusal> {
-    let done = match app.client.sponsor_transfer(&app.account, &transfer).await {
+    let done = match app.client.sponsor_transfer(&app.account, transfer).await {
         Ok(done) => done,
         Err(error) => return Ok(Err(refused(error)?)),
     };
+    // A transfer that may be taken back pays for nothing.
+    app.client.wait_final(done.block).await?;
     app.note_paid(charge.receiver);
     let unrecorded = |error: RecordExactError| {
         tracing::error!(%error, "a use could not be recorded; restart the gateway once that is repaired");
         Problem::unavailable("uses cannot be recorded here at present", Duration::from_secs(60))
     };
-    let pending = app.meter.submit_exact(transfer.from, transfer.id(), &charge).map_err(unrecorded)?;
+    let pending = app.meter.submit_exact(transfer.from, transfer.id(), charge).map_err(unrecorded)?;
     pending.await.map_err(|error| unrecorded(error.into()))?;
     Ok(Ok(done.transaction))
 }

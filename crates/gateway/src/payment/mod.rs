@@ -8,8 +8,9 @@ mod exact;
 mod refusal;
 mod seats;
 mod shop;
+mod sponsor;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
 use residual_primitives::{Amount, B256};
@@ -23,6 +24,7 @@ pub(crate) use refusal::Refusal;
 pub(crate) use seats::Seats;
 pub use shop::PaymentRules;
 pub(crate) use shop::{Call, Shop};
+pub(crate) use sponsor::Sponsor;
 
 /// What came of a paid call.
 pub(crate) enum Outcome<T> {
@@ -32,19 +34,18 @@ pub(crate) enum Outcome<T> {
     Refunded(SettleResponse),
 }
 
-/// Serves `work` when it is paid by `header`. `work` is not begun before the payment is known to be good.
-pub(crate) async fn paid<T: Send>(
+/// Serves `work` when it is paid by `header`. `work` is not begun before the payment is known to be good. Once a payment is
+/// looked at, it is dealt with to its end, whether or not the caller still waits: so nothing is given back and spent
+/// again, and no work is done that is not charged.
+pub(crate) async fn paid<T: Send + 'static>(
     app: &Arc<App>,
-    call: &Call<'_>,
+    call: Call,
     header: Option<&HeaderValue>,
-    work: impl Future<Output = Result<T, Problem>> + Send,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<Outcome<T>, Refusal> {
     let Some(header) = header else {
-        return Err(app.shop.unpaid(
-            call,
-            "Payment required",
-            "this call is paid; see the PAYMENT-REQUIRED header",
-        ));
+        let detail = "this call is paid; see the PAYMENT-REQUIRED header";
+        return Err(app.shop.unpaid(&call, "Payment required", detail));
     };
     let payment: PaymentPayload =
         decode(header.as_bytes(), "an x402 payment").map_err(|error| header_refused(&error))?;
@@ -52,22 +53,31 @@ pub(crate) async fn paid<T: Send>(
         let found = payment.x402_version;
         return Err(Problem::invalid(format!("expected x402 version {VERSION}, found {found}")).into());
     }
-    let Some(way) = app.shop.accepts(call).into_iter().find(|way| way.is_accepted_by(&payment.accepted))
+    let Some(way) = app.shop.accepts(&call).into_iter().find(|way| way.is_accepted_by(&payment.accepted))
     else {
         let detail = "expected one of the ways to pay that are listed, found another or one with other terms; ask again \
                       without a payment and sign what is asked for then";
-        return Err(app.shop.unpaid(call, "No matching payment requirements", detail));
+        return Err(app.shop.unpaid(&call, "No matching payment requirements", detail));
     };
     let name = extensions::payment_id(payment.extensions.as_ref())
         .map_err(Problem::invalid)?
         .map(|id| residual_client::digest(id.as_bytes()));
-    if way.scheme == wire::SCHEME {
-        batch::serve(app, call, &payment, name, work).await
-    } else {
-        exact::serve(app, call, &payment, name, work)
-            .await
-            .map(|(answer, paid)| Outcome::Served(answer, paid))
-    }
+    let Ok(place) = Arc::clone(&app.payments).try_acquire_owned() else {
+        let detail =
+            "expected fewer payments at once, found as many as are dealt with; try again in a moment";
+        return Err(Problem::unavailable(detail, Duration::from_secs(1)).into());
+    };
+    let app = Arc::clone(app);
+    let dealt = tokio::spawn(async move {
+        let _place = place;
+        if way.scheme == wire::SCHEME {
+            batch::serve(&app, &call, &payment, name, work).await
+        } else {
+            let served = exact::serve(&app, &call, &payment, name, work).await;
+            served.map(|(answer, paid)| Outcome::Served(answer, paid))
+        }
+    });
+    dealt.await.map_err(|_| Problem::internal("the payment could not be dealt with"))?
 }
 
 fn header_refused(error: &residual_x402::HeaderError) -> Problem {

@@ -1,6 +1,6 @@
 //! What is asked for a call, and the channels that are taken for it.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use residual_client::{Client, LedgerError, TokenDomain, TokenError};
 use residual_meter::WITHDRAW_DELAYS_S;
@@ -23,17 +23,20 @@ pub struct PaymentRules {
     pub deposit_calls: u32,
     /// For how long a payment that is asked for may be good, in seconds.
     pub timeout_s: u64,
+    /// How many transactions an hour the gateway carries for one payer at its own expense; for all together a hundred
+    /// times as many.
+    pub sponsored_per_hour: u32,
 }
 
 impl Default for PaymentRules {
     fn default() -> Self {
-        Self { withdraw_delay_s: 24 * 60 * 60, deposit_calls: 100, timeout_s: 120 }
+        Self { withdraw_delay_s: 24 * 60 * 60, deposit_calls: 100, timeout_s: 120, sponsored_per_hour: 120 }
     }
 }
 
 /// One call that is to be paid.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
+pub(crate) struct Call {
     /// Where it was made.
     pub(crate) url: String,
     /// What is called, for people.
@@ -49,7 +52,7 @@ pub(crate) struct Call<'a> {
     /// The hash of all that the answer depends on.
     pub(crate) digest: B256,
     /// What crawlers are told of it.
-    pub(crate) discovery: &'a Value,
+    pub(crate) discovery: Arc<Value>,
 }
 
 /// What all calls of a gateway are asked for.
@@ -104,13 +107,13 @@ impl Shop {
     }
 
     /// The least that is taken as a deposit for this call.
-    pub(crate) fn min_deposit(&self, call: &Call<'_>) -> Amount {
+    pub(crate) fn min_deposit(&self, call: &Call) -> Amount {
         // Beyond all money it is no longer the least of anything: the call itself then.
         price_of(call.unit_price, self.rules.deposit_calls).map_or(call.price, |least| least.max(call.price))
     }
 
     /// The ways to pay for a call, the preferred one first.
-    pub(crate) fn accepts(&self, call: &Call<'_>) -> Vec<PaymentRequirements> {
+    pub(crate) fn accepts(&self, call: &Call) -> Vec<PaymentRequirements> {
         let way = |scheme: &str, extra| PaymentRequirements {
             scheme: scheme.to_owned(),
             network: self.network,
@@ -139,10 +142,10 @@ impl Shop {
         vec![way(batch::SCHEME, batch::fields(&batched)), way(exact::SCHEME, batch::fields(&exact))]
     }
 
-    fn required(&self, call: &Call<'_>, error: &str) -> PaymentRequired {
+    fn required(&self, call: &Call, error: &str) -> PaymentRequired {
         let extensions = [
             (extensions::PAYMENT_IDENTIFIER.to_owned(), extensions::payment_identifier()),
-            (extensions::BAZAAR.to_owned(), call.discovery.clone()),
+            (extensions::BAZAAR.to_owned(), Value::clone(&call.discovery)),
         ];
         PaymentRequired {
             x402_version: VERSION,
@@ -160,14 +163,14 @@ impl Shop {
     }
 
     /// A 402: `error` is the peers' name of what is wrong.
-    pub(crate) fn unpaid(&self, call: &Call<'_>, error: &str, detail: impl ToString) -> Refusal {
+    pub(crate) fn unpaid(&self, call: &Call, error: &str, detail: impl ToString) -> Refusal {
         Refusal::Unpaid { required: Box::new(self.required(call, error)), detail: detail.to_string() }
     }
 
     /// A 402 that tells the payer where its channel stands, so that it can sign again (corrective).
     pub(crate) fn corrected(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         detail: impl ToString,
         channel: ChannelState,
         voucher: Option<VoucherState>,
@@ -185,7 +188,7 @@ impl Shop {
     /// Whether a channel is one that was asked for; the peers' name of what is wrong with it, and that in words.
     pub(crate) fn check_channel(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         config: &ChannelConfig,
     ) -> Result<(), (&'static str, String)> {
         let differs = |what: &str, expected: Address, found: Address| {

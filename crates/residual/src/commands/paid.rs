@@ -12,6 +12,9 @@ use crate::{cli::Use, commands::Here, failure::Failure, output::Output};
 /// The largest input that is sent, in bytes.
 const INPUT_BYTES_MAX: u64 = 8 << 20;
 
+/// The longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(150);
 
@@ -98,7 +101,8 @@ async fn told(
 ) -> Result<Value, Failure> {
     let PaidAnswer { response, charged, deposited, channel } = answered;
     let status = response.status();
-    let body = response.bytes().await.map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let body = http::body(response, ANSWER_BYTES_MAX).await;
+    let body = body.map_err(|error| Failure::Http { reason: error.to_string() })?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() {
         let detail = answer["detail"].as_str().unwrap_or("no reason was given").chars().take(500).collect();

@@ -17,6 +17,9 @@ use crate::{
 /// How many uses are shown on a terminal.
 const SHOWN_MAX: usize = 50;
 
+/// The largest epoch that is fetched, in bytes.
+const FILE_BYTES_MAX: usize = 2 << 30;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -96,7 +99,7 @@ async fn fetch(here: &Here<'_>, url: &str, gateway: &str, output: &mut Output) -
         if !response.status().is_success() {
             return Err(failed(format!("the gateway answered {} for epoch {epoch}", response.status())));
         }
-        let bytes = response.bytes().await.map_err(|error| failed(error.to_string()))?;
+        let bytes = http::body(response, FILE_BYTES_MAX).await.map_err(|error| failed(error.to_string()))?;
         let kept = here.client.keep_usage(gateway, epoch, &bytes).await?;
         output.say(&format!("epoch {epoch}: {} uses", kept.records))?;
         fetched.push(kept);
