@@ -122,6 +122,24 @@ static VERSION: LazyLock<Version> = LazyLock::new(|| {
     Version { blocks, signed }
 });
 
+/// Another manifest of that version: one that says these many leaves, bytes of data and bytes of the index; none where
+/// that is beyond the limits. A signature takes a hundred times what a decoder does, so the last thousand are kept.
+fn manifest_saying(sizes: [u64; 3]) -> Option<SignedManifest> {
+    static SIGNED: Mutex<BTreeMap<[u64; 3], SignedManifest>> = Mutex::new(BTreeMap::new());
+    let mut signed = SIGNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = signed.get(&sizes) {
+        return Some(kept.clone());
+    }
+    let [leaves, data_bytes, index_bytes] = sizes;
+    let manifest = Manifest { leaves, data_bytes, index_bytes, ..VERSION.signed.manifest.clone() };
+    let new = manifest.sign(&Publisher::new()).ok()?;
+    if signed.len() == 1000 {
+        signed.clear();
+    }
+    signed.insert(sizes, new.clone());
+    Some(new)
+}
+
 /// A manifest's block. What is taken has one encoding; what only lacks its publisher's signature is taken once it says
 /// who signed it.
 pub fn manifest(bytes: &[u8]) -> bool {
@@ -274,8 +292,9 @@ pub fn index(bytes: &[u8]) -> bool {
     let Version { blocks, signed } = &*VERSION;
     let sealed = seal_index(bytes);
     let honest = &signed.manifest;
-    let manifest = Manifest { index_bytes: sealed.bytes().len() as u64, ..honest.clone() };
-    let signed = manifest.sign(&Publisher::new()).expect("only the length is another");
+    let index_bytes = sealed.bytes().len() as u64;
+    let signed =
+        manifest_saying([honest.leaves, honest.data_bytes, index_bytes]).expect("an index has any length");
     let directory = blocks.get(&honest.content.block()).expect("it was published");
     let source = Scripted {
         manifest: signed.block(),
@@ -309,8 +328,7 @@ pub fn dag(bytes: &[u8]) -> bool {
         nodes.push_back(Block::new(Codec::DagPb, node.to_vec()));
         rest = after;
     }
-    let manifest = Manifest { leaves, data_bytes, index_bytes, ..VERSION.signed.manifest.clone() };
-    let Ok(signed) = manifest.sign(&Publisher::new()) else { return false };
+    let Some(signed) = manifest_saying([leaves, data_bytes, index_bytes]) else { return false };
     let source = Scripted { manifest: signed.block(), nodes: Mutex::new(nodes), leaf: None };
     let fetched = within(bytes, 64, || {
         fetch(&source, &Leaves, &signed.record(), Present::Trust, NonZeroUsize::MIN, &mut |_| {})
