@@ -123,7 +123,7 @@ static VERSION: LazyLock<Version> = LazyLock::new(|| {
 });
 
 /// Another manifest of that version: one that says these many leaves, bytes of data and bytes of the index; none where
-/// that is beyond the limits. A signature takes a hundred times what a decoder does, so the last thousand are kept.
+/// that is beyond the limits. A signature takes a hundred times what a decoder does, so up to a thousand are kept.
 fn manifest_saying(sizes: [u64; 3]) -> Option<SignedManifest> {
     static SIGNED: Mutex<BTreeMap<[u64; 3], SignedManifest>> = Mutex::new(BTreeMap::new());
     let mut signed = SIGNED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@
 //! replay of the seeds (`tests/replay.rs`) find them. Refuses: decoders that only a whole node or gateway reaches; which
 //! those are stands in `fuzz/README.md`.
 //!
-//! A target has no state that outlives a call, so that an input says the same whenever it is shown.
+//! A target keeps nothing of its input, so that an input says the same whenever it is shown.
 
 mod classifier;
 mod content;
