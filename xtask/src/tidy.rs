@@ -32,6 +32,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-gateway", 4),
     ("residual", 5),
     ("residual-agreement", 5),
+    ("residual-fuzz", 5),
     ("xtask", 5),
 ];
 

@@ -191,6 +191,9 @@ impl Channel {
         if max <= self.promised() || !adds_up {
             return Err("it does not follow from the charge before");
         }
+        if !has_unit_price(record.amount, record.units) {
+            return Err(NO_UNIT_PRICE);
+        }
         self.highest = Some(record.signed.clone());
         self.charged = record.charged_total;
         self.last_charged_at_s = Some(record.at_s);
@@ -236,6 +239,9 @@ impl Channel {
             return Err("its tick is not the next of the window");
         };
         let amount = Amount(open.unitPrice);
+        if !has_unit_price(amount, record.units) {
+            return Err(NO_UNIT_PRICE);
+        }
         (window.used, window.tip) = (record.index, record.preimage);
         let whole = window.used == open.maxTicks;
         self.charged = charged_total;
@@ -292,6 +298,9 @@ impl Exact {
         let request = (record.payer, record.request_id);
         if self.by_payment.contains_key(&record.payment_id) || self.by_request.contains_key(&request) {
             return Err("it records a payment or a request a second time");
+        }
+        if !has_unit_price(record.amount, record.units) {
+            return Err(NO_UNIT_PRICE);
         }
         if self.payments.len() == REMEMBERED_EXACT {
             let oldest = self.payments.pop_front().and_then(|oldest| self.by_payment.remove(&oldest));
@@ -693,7 +702,9 @@ pub(crate) fn has_unit_price(amount: Amount, units: u32) -> bool {
     amount.0.checked_rem(units.into()) == Some(0)
 }
 
-/// Zero when there are no units, which no gateway records.
+const NO_UNIT_PRICE: &str = "its amount is not so many times the price of a unit";
+
+/// The price of each unit of a use that was entered.
 fn unit_price(amount: Amount, units: u32) -> Amount {
-    Amount(amount.0.checked_div(units.into()).unwrap_or_default())
+    Amount(amount.0.checked_div(units.into()).expect("what is entered has units"))
 }

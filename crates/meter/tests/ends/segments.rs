@@ -558,6 +558,36 @@ fn records_without_frames_say_the_same() {
     assert_eq!(usage(&meter, 1), whole.usage);
 }
 
+/// What no meter writes is not read either: uses of no units, or of units without a whole price.
+#[test]
+fn a_use_without_a_unit_price_is_refused() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(10_000)).unwrap();
+    meter.accept(&payer.voucher(42), &Charge { units: 6, ..charge(1, 42) }).unwrap();
+    let window = payer.window(42, 8, 3, 1);
+    window.open(&meter).unwrap();
+    meter.tick(&window.tick(1), &Charge { units: 4, ..charge(2, 8) }).unwrap();
+    meter
+        .record_exact(Address::repeat_byte(0x55), payment(1), &Charge { units: 2, ..charge(3, 10) })
+        .unwrap();
+    let bytes = fs::read(dir.path().join("charges-0.log")).unwrap();
+    let segment = decode_segment(&bytes).unwrap();
+    let records = bodies(&bytes[..FRAME * (segment.usage[2].sequence as usize + 2)]);
+    // Where a record says its units: behind its kind, what proves it, and its amounts.
+    for (entry, at) in segment.usage.iter().zip([1 + 113 + 2 * 16, 1 + 32 + 4 + 32, 1 + 32 + 3 * 20 + 16]) {
+        let units = 224 * entry.sequence as usize + at..224 * entry.sequence as usize + at + 4;
+        assert_eq!(records[units.clone()], entry.units.to_be_bytes());
+        for wrong in [0, 9_u32] {
+            let mut changed = records.clone();
+            changed[units.clone()].copy_from_slice(&wrong.to_be_bytes());
+            let error = decode_records(&changed, &channels(), AUTHORIZER).unwrap_err();
+            assert_eq!(error.offset, 224 * entry.sequence);
+            assert_eq!(error.what, "its amount is not so many times the price of a unit");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
