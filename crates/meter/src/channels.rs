@@ -189,8 +189,8 @@ impl Channels {
         }
     }
 
-    /// Checks a voucher with a key that is known, in five sixths of what [`Channels::verify`] takes (`bench/meter`). It
-    /// proves who signed, but not `v`; [`Channels::with_right_v`] puts that right before the voucher is claimed with.
+    /// Checks a voucher with a key that is known, in five sixths of what [`Channels::verify`] takes (`bench/paid-use`).
+    /// It proves who signed, but not `v`; [`Channels::with_right_v`] puts that right before the voucher is claimed with.
     ///
     /// # Errors
     /// As [`SignatureError`] says.
