@@ -67,6 +67,8 @@ pub(crate) struct Channel {
     pub(crate) escrow: Option<Escrow>,
     /// Learnt from the first voucher since the meter was opened.
     pub(crate) key: Option<PayerKey>,
+    /// The last voucher whose signature was found good, so that who checks and then charges pays for that once.
+    pub(crate) checked: Option<SignedVoucher>,
     pub(crate) charged: Amount,
     pub(crate) highest: Option<SignedVoucher>,
     pub(crate) last_charged_at_s: Option<u64>,
@@ -85,6 +87,7 @@ impl Channel {
             config,
             escrow: None,
             key: None,
+            checked: None,
             charged: Amount::ZERO,
             highest: None,
             last_charged_at_s: None,
@@ -347,9 +350,11 @@ impl Books {
         }
     }
 
-    pub(crate) fn learn_key(&mut self, channel_id: B256, key: PayerKey) {
-        if let Some(channel) = self.channels.get_mut(&channel_id) {
+    /// Takes over that the voucher's signature is good, and by which key.
+    pub(crate) fn learn_checked(&mut self, signed: &SignedVoucher, key: PayerKey) {
+        if let Some(channel) = self.channels.get_mut(&signed.voucher.channelId) {
             channel.key = Some(key);
+            channel.checked = Some(signed.clone());
         }
     }
 

@@ -310,7 +310,7 @@ impl Meter {
         let known = {
             let state = self.desk.lock();
             state.books.judge_voucher(&self.rules.unclaimed_caps, signed, charge)?;
-            signer(&state, signed.voucher.channelId)?
+            Signer::of(&state, signed)?
         };
         self.check_signature(signed, known)?;
         Ok(())
@@ -449,7 +449,7 @@ impl Meter {
         let known = {
             let state = self.desk.lock();
             state.books.judge_window(caps, open, voucher)?;
-            signer(&state, open.channelId)?
+            Signer::of(&state, voucher)?
         };
         let key = self.check_signature(voucher, known)?;
         self.channels.verify_tick_open(signed, &key)?;
@@ -698,14 +698,14 @@ impl Meter {
     fn check_signature(
         &self,
         signed: &SignedVoucher,
-        (signer, key): (Address, Option<PayerKey>),
+        signer: Signer,
     ) -> Result<PayerKey, crate::channels::SignatureError> {
-        if let Some(key) = key {
-            self.channels.verify_known(signed, &key)?;
-            return Ok(key);
-        }
-        let key = self.channels.learn_key(signed, signer)?;
-        self.desk.lock().books.learn_key(signed.voucher.channelId, key);
+        let key = match signer.key {
+            Some(key) if signer.checked => return Ok(key),
+            Some(key) => self.channels.verify_known(signed, &key).map(|()| key)?,
+            None => self.channels.learn_key(signed, signer.address)?,
+        };
+        self.desk.lock().books.learn_checked(signed, key);
         Ok(key)
     }
 }
@@ -792,10 +792,21 @@ fn carry_out(
     }
 }
 
-/// Who signs for the channel, and by which key when that is known.
-fn signer(state: &State, channel_id: B256) -> Result<(Address, Option<PayerKey>), UnknownChannel> {
-    let channel = state.books.channel(channel_id)?;
-    Ok((channel.config.payerAuthorizer, channel.key))
+/// Who signs for a voucher's channel.
+struct Signer {
+    address: Address,
+    /// By which key, when that is known.
+    key: Option<PayerKey>,
+    /// Whether this very voucher, with this signature, was found good.
+    checked: bool,
+}
+
+impl Signer {
+    fn of(state: &State, signed: &SignedVoucher) -> Result<Self, UnknownChannel> {
+        let channel = state.books.channel(signed.voucher.channelId)?;
+        let checked = channel.checked.as_ref() == Some(signed);
+        Ok(Self { address: channel.config.payerAuthorizer, key: channel.key, checked })
+    }
 }
 
 fn state_of(channel_id: B256, channel: &Channel) -> ChannelState {

@@ -203,6 +203,14 @@ fn what_pays_for_nothing_new_is_refused() {
     assert_eq!(meter.channel(payer.channel_id), before, "nothing has changed");
     meter.check(&payer.voucher(120), &charge(2, 10)).unwrap();
     assert_eq!(meter.channel(payer.channel_id), before, "a check reserves nothing");
+    // What was found good is remembered, and vouches for nothing but itself.
+    let mut raised = payer.voucher(120);
+    raised.voucher.maxClaimableAmount += 1;
+    for other in [forged, raised] {
+        let refused = meter.accept(&other, &charge(2, 10));
+        assert!(matches!(refused, Err(ChargeError::Signature(SignatureError::OtherSigner { .. }))));
+    }
+    meter.accept(&payer.voucher(120), &charge(2, 10)).unwrap();
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Measures the meter on this machine: `cargo run --release -p residual-meter --example checks -- [DIRECTORY]`.
+//! Measures what the meter makes durable on this machine: `cargo run --release -p residual-meter --example charges --
+//! [DIRECTORY]`. Checks alone, over HTTP and beside peers, are measured by `bench/paid-use`.
 //!
-//! Prints vouchers and ticks checked a second on one core, durable ticks a second, and durable charges a second with their
-//! latency, one by one and with 2, 8 and 32 threads. The directory (a fresh temporary one unless given) decides which disk is measured.
+//! Prints promises, ticks and charges a second, and the latency of charges one by one and with 2, 8 and 32 threads. The
+//! directory (a fresh temporary one unless given) decides which disk is measured.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use residual_primitives::{
     Amount,
     signed::{ChannelConfig, Voucher},
 };
-use secp256k1::{Message, Secp256k1, SecretKey, ecdsa::Signature};
+use secp256k1::{Message, Secp256k1, SecretKey};
 
 const RECEIVER: Address = Address::repeat_byte(2);
 const AUTHORIZER: Address = Address::repeat_byte(3);
@@ -74,50 +75,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => tempfile::tempdir()?,
     };
     let channels = Channels::new(84_532, Address::repeat_byte(5));
-    checks(&channels)?;
     promises(&channels, dir.path())?;
     ticks(&channels, dir.path())?;
     for threads in [1, 2, 8, 32] {
         charges(&channels, &dir.path().join(format!("{threads}")), threads)?;
     }
     Ok(())
-}
-
-fn checks(channels: &Channels) -> Result<(), Box<dyn Error>> {
-    let payer = Payer::new(1)?;
-    let vouchers = payer.vouchers(channels, 1..=100);
-    let proven = rate(&vouchers, |signed| Ok(channels.verify(signed, payer.config.payerAuthorizer)?))?;
-    println!("checks that prove v, one core: {proven:.0}/s");
-    let key = channels.learn_key(&vouchers[0], payer.config.payerAuthorizer)?;
-    let checked = rate(&vouchers, |signed| Ok(channels.verify_known(signed, &key)?))?;
-
-    // The floor: what libsecp256k1 alone takes when key and digest are known beforehand.
-    let secp = Secp256k1::verification_only();
-    let key = payer.key.public_key(&Secp256k1::new());
-    let known: Vec<_> = vouchers
-        .iter()
-        .map(|signed| {
-            let digest = Message::from_digest(channels.voucher_digest(&signed.voucher).0);
-            Ok((digest, Signature::from_compact(&signed.signature[..64])?))
-        })
-        .collect::<Result<_, secp256k1::Error>>()?;
-    let floor = rate(&known, |(digest, signature)| Ok(secp.verify_ecdsa(*digest, signature, &key)?))?;
-    println!("checks with the known key, one core: {checked:.0}/s");
-    println!("libsecp256k1 alone, key and digest known: {floor:.0}/s ({:.0}%)", 100.0 * checked / floor);
-    Ok(())
-}
-
-/// How often a second `check` can be done: in the best round over all rows within two seconds, which other work on the
-/// machine has disturbed least.
-fn rate<T>(rows: &[T], check: impl Fn(&T) -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
-    let start = Instant::now();
-    let mut best = Duration::MAX;
-    while start.elapsed() < Duration::from_secs(2) {
-        let round = Instant::now();
-        rows.iter().try_for_each(&check)?;
-        best = best.min(round.elapsed());
-    }
-    Ok(f64::from(u32::try_from(rows.len())?) / best.as_secs_f64())
 }
 
 fn promises(channels: &Channels, dir: &Path) -> Result<(), Box<dyn Error>> {
@@ -160,12 +123,6 @@ fn ticks(channels: &Channels, dir: &Path) -> Result<(), Box<dyn Error>> {
         request_digest: tick.preimage,
         ..one_unit()
     };
-    let ((signed, voucher), first) = &windows[0];
-    meter.open_window(signed, voucher)?;
-    let next = vec![(first[0], use_of(&first[0])); 1_000];
-    let checked = rate(&next, |(tick, charge)| Ok(meter.check_tick(tick, charge)?))?;
-    println!("ticks checked, one core: {checked:.0}/s");
-
     let start = Instant::now();
     for ((signed, voucher), ticks) in &windows {
         meter.open_window(signed, voucher)?;
