@@ -157,8 +157,8 @@ test("what is left is given back on request, to the unit", async () => {
   const refund = await customer.refund(url);
   assert.equal(refund.success, true, refund.errorReason);
   assert.equal(await balanceOf(customer.account.address), MINTED - 3n * price);
-  // The channel lives on.
-  const again = await buy(customer);
+  // The channel lives on, and what was charged stays in it until it is claimed.
+  const again = await buy(customer, ANOTHER);
   assert.equal(again.extra.channelState.chargedCumulativeAmount, String(4n * price));
 });
 

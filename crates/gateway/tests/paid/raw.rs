@@ -135,3 +135,27 @@ async fn a_voucher_that_is_not_the_payers_is_refused() {
     assert_eq!(why(2, 1).await, batch::reason::CUMULATIVE_MISMATCH);
     gateway.shut_down().await.unwrap();
 }
+
+/// CH-3: who asks for the rest and hangs up gets the rest, and nothing more for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn ch_3_what_was_given_back_pays_for_nothing() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    // Signed before: the next voucher, and the refund at the count of now.
+    let next = voucher(&world, &gateway, &account, &payer, Amount(PRICE.0 * 2)).await;
+    let channel = world.client.channel_rows().await.unwrap()[0].channel;
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while world.client.escrow(channel).await.unwrap().balance > PRICE {
+        assert!(std::time::Instant::now() < end, "expected the refund to be carried out");
+        // Hung up before the answer, or before it was sent: then it is asked again.
+        let url = world.url(&gateway);
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(2), payer.refund(url)).await;
+    }
+    let response = send(paid(world.call(&gateway, &world.digits[4]), &next)).await;
+    assert_eq!(response.status().as_u16(), 402, "what it would pay with is gone");
+    gateway.shut_down().await.unwrap();
+    assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 1);
+    world.client.audit().await.unwrap();
+}
