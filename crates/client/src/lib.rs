@@ -287,6 +287,11 @@ impl Client {
         Ok(sender)
     }
 
+    /// Lets other commands act with the accounts that this client has acted with.
+    pub async fn release_accounts(&self) {
+        self.senders.lock().await.clear();
+    }
+
     /// Calls a view in the state after a block.
     pub(crate) async fn call_at<C: SolCall>(
         &self,

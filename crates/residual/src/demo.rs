@@ -150,6 +150,8 @@ pub(crate) async fn model(
     let held_out = parse(&examples.join("digits-held-out/digits.csv"))?;
     let model = story.derive(&assets, &held_out).await?.grandchild.asset;
     client.home().write(MADE, &Made { model })?;
+    // The people of the story are for whoever tries the marketplace now.
+    client.release_accounts().await;
     Ok(model)
 }
 
