@@ -694,6 +694,23 @@ impl Meter {
         self.segments.discard(number, self.epoch())
     }
 
+    /// Whether `signer` has signed the voucher. Of a channel that is open here that is looked at once for this and the
+    /// charge that follows.
+    ///
+    /// # Errors
+    /// [`SignatureError`](crate::SignatureError).
+    pub fn verify(
+        &self,
+        signed: &SignedVoucher,
+        signer: Address,
+    ) -> Result<(), crate::channels::SignatureError> {
+        let known = Signer::of(&self.desk.lock(), signed);
+        match known {
+            Ok(known) if known.address == signer => self.check_signature(signed, known).map(drop),
+            _ => self.channels.verify(signed, signer),
+        }
+    }
+
     /// Checks the voucher's signature by the channel's key, or learns that by it.
     fn check_signature(
         &self,

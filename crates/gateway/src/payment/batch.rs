@@ -33,8 +33,7 @@ pub(super) async fn serve<T>(
     work: impl Future<Output = Result<T, Problem>> + Send,
 ) -> Result<Outcome<T>, Refusal> {
     let payload = payment.batch().map_err(|error| app.shop.unpaid(call, reason::PAYLOAD, error))?;
-    let mut channel = Channel::take(app, call, &payload, name.is_some()).await?;
-    let signed = channel.signed(payload.voucher())?;
+    let (mut channel, signed) = Channel::take(app, call, &payload, name.is_some()).await?;
     let mut deposited = None;
     match &payload {
         Payload::Refund { amount, .. } => {
@@ -58,8 +57,8 @@ pub(super) async fn serve<T>(
     channel.check(&signed, &charge).await?;
     let answer = work.await?;
     let charged = match app.meter.submit(&signed, &charge) {
-        Ok(pending) => pending.await.map_err(|error| channel.refusal(&signed, error.into()))?,
-        Err(error) => return Err(channel.refusal(&signed, error)),
+        Ok(pending) => pending.await.map_err(|error| channel.refusal(error.into()))?,
+        Err(error) => return Err(channel.refusal(error)),
     };
     let (transaction, amount) = deposited
         .map_or_else(Default::default, |(transaction, amount): (B256, Amount)| {
@@ -73,8 +72,13 @@ pub(super) async fn serve<T>(
 }
 
 impl<'a> Channel<'a> {
-    /// Waits for the channel's turn, if it is one that was asked for.
-    async fn take(app: &'a App, call: &'a Call, payload: &Payload, named: bool) -> Result<Self, Refusal> {
+    /// Waits for the channel's turn, if it is one that was asked for and the voucher is signed by who signs its vouchers.
+    async fn take(
+        app: &'a App,
+        call: &'a Call,
+        payload: &Payload,
+        named: bool,
+    ) -> Result<(Self, SignedVoucher), Refusal> {
         let config = ChannelConfig::from(payload.config());
         app.shop
             .check_channel(call, &config)
@@ -88,22 +92,17 @@ impl<'a> Channel<'a> {
             return Err(app.shop.unpaid(call, reason::CHANNEL_ID, detail));
         }
         // Whoever does not sign the channel's vouchers neither takes its turn nor makes the ledger be asked.
-        let signed = SignedVoucher::new(payload.voucher().voucher(), &payload.voucher().signature);
-        signed
-            .and_then(|signed| app.client.channels().verify(&signed, config.payerAuthorizer))
-            .map_err(|error| app.shop.unpaid(call, reason::SIGNATURE, error))?;
+        let forged = |error| app.shop.unpaid(call, reason::SIGNATURE, error);
+        let WireVoucher { signature, .. } = payload.voucher();
+        let signed = SignedVoucher::new(payload.voucher().voucher(), signature).map_err(forged)?;
+        app.meter.verify(&signed, config.payerAuthorizer).map_err(forged)?;
         let seat = app.seats.of(id).lock_owned();
         let Ok(view) = tokio::time::timeout(app.shop.timeout(), seat).await else {
             let detail =
                 "another request of this channel is still being served; send one at a time, or open another";
             return Err(app.shop.unpaid(call, reason::BUSY, detail));
         };
-        Ok(Self { app, call, config, id, named, view })
-    }
-
-    fn signed(&self, voucher: &WireVoucher) -> Result<SignedVoucher, Refusal> {
-        let signed = SignedVoucher::new(voucher.voucher(), &voucher.signature);
-        signed.map_err(|error| self.unpaid(reason::SIGNATURE, error))
+        Ok((Self { app, call, config, id, named, view }, signed))
     }
 
     fn unpaid(&self, word: &str, detail: impl ToString) -> Refusal {
@@ -148,7 +147,7 @@ impl<'a> Channel<'a> {
             self.refresh().await?;
             checked = self.app.meter.check(signed, charge);
         }
-        checked.map_err(|error| self.refusal(signed, error))?;
+        checked.map_err(|error| self.refusal(error))?;
         let state = self.metered()?;
         let (charged, found) = (state.charged, signed.max_claimable());
         let repeated = found <= state.promised;
@@ -159,14 +158,11 @@ impl<'a> Channel<'a> {
         let detail = format!(
             "expected a voucher of exactly {charged} charged so far and the price {price}, found {found}"
         );
-        Err(self.corrected(signed, detail))
+        Err(self.corrected(detail))
     }
 
-    /// The refusal that tells where the channel stands; only to whoever signs its vouchers.
-    fn corrected(&self, signed: &SignedVoucher, detail: impl ToString) -> Refusal {
-        if let Err(error) = self.app.client.channels().verify(signed, self.config.payerAuthorizer) {
-            return self.unpaid(reason::SIGNATURE, error);
-        }
+    /// The refusal that tells where the channel stands: to whoever signs its vouchers, since nobody else has its turn.
+    fn corrected(&self, detail: impl ToString) -> Refusal {
         let Some(state) = self.app.meter.channel(self.id) else {
             return self.unpaid(reason::UNAVAILABLE, detail);
         };
@@ -203,17 +199,17 @@ impl<'a> Channel<'a> {
     }
 
     /// What a refused charge means to the payer.
-    fn refusal(&self, signed: &SignedVoucher, error: ChargeError) -> Refusal {
+    fn refusal(&self, error: ChargeError) -> Refusal {
         use std::time::Duration;
         match error {
-            ChargeError::NotGrowing { .. } | ChargeError::Uncovered { .. } => self.corrected(signed, error),
+            ChargeError::NotGrowing { .. } | ChargeError::Uncovered { .. } => self.corrected(error),
             ChargeError::Signature(_) => self.unpaid(reason::SIGNATURE, error),
             ChargeError::BeyondEscrow { .. } => self.unpaid(reason::BEYOND_BALANCE, error),
             ChargeError::Receiver { .. } => self.unpaid(reason::RECEIVER, error),
             ChargeError::Token { .. } => self.unpaid(reason::TOKEN, error),
             ChargeError::RequestReused { .. } if self.named => Problem::conflict(error).into(),
             // The voucher itself was used before: its payer has forgotten where the channel stands.
-            ChargeError::RequestReused { .. } => self.corrected(signed, error),
+            ChargeError::RequestReused { .. } => self.corrected(error),
             ChargeError::InsideWindow { .. } => Problem::conflict(error).into(),
             ChargeError::UnknownChannel(_) | ChargeError::NotReconciled { .. } => {
                 self.unpaid(reason::UNAVAILABLE, error)
@@ -270,7 +266,7 @@ impl<'a> Channel<'a> {
             if found > known.promised && charged.checked_add(self.call.price) != Some(found) {
                 let detail =
                     format!("expected a voucher of {charged} charged so far and the price, found {found}");
-                return Err(self.corrected(signed, detail));
+                return Err(self.corrected(detail));
             }
         }
         self.app.sponsor.take(self.config.payer)?;
@@ -325,7 +321,7 @@ impl<'a> Channel<'a> {
             let (charged, found) = (metered.charged, signed.max_claimable());
             let detail =
                 format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
-            return Err(self.corrected(signed, detail));
+            return Err(self.corrected(detail));
         }
         let balance = self.view.unwrap_or_default().escrow.balance;
         let left = Amount(balance.0.saturating_sub(metered.charged.0));
