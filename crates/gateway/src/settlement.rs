@@ -358,7 +358,7 @@ impl Settlement {
 }
 
 /// Returns when it is said, or whoever could say it is gone.
-async fn told(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

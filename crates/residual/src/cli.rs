@@ -1,6 +1,9 @@
 //! The grammar of the command line. What a word means is decided by `client`; here it is only read.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use residual_gateway::Serving;
@@ -146,6 +149,9 @@ pub(crate) struct Up {
     /// An origin whose web pages may do more than read through the gateway, as https://market.example; repeatable
     #[arg(long = "gateway-origin", value_name = "ORIGIN")]
     pub(crate) gateway_origins: Vec<String>,
+    /// A proxy in front of the gateway, whose word is taken for whom it speaks for (Forwarded, X-Forwarded-For); repeatable
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+    pub(crate) trusted_proxies: Vec<IpAddr>,
     /// A model that the gateway serves, paid by the call: with the publisher's keys if they are here, else
     /// ASSET=LICENCE with a licence of the gateway's account; repeatable
     #[arg(long = "serve", value_name = "ASSET[=LICENCE]", value_parser = crate::commands::serving)]

@@ -152,6 +152,7 @@ async fn gateway(
         serving: what.serve.iter().cloned().chain(also).collect(),
         unclaimed_cap: Amount::parse_tokens(UNCLAIMED_CAP, decimals)?,
         origins: what.gateway_origins.clone(),
+        trusted_proxies: what.trusted_proxies.clone(),
         payments: PaymentRules { withdraw_delay_s: what.withdraw_delay_s, ..PaymentRules::default() },
         settlement: SettlementRules {
             coin_price: Amount::parse_tokens(&what.coin_price, decimals)?,
