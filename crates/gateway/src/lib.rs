@@ -134,6 +134,7 @@ pub(crate) struct App {
     pub(crate) shop: payment::Shop,
     /// Room for payments that are dealt with.
     pub(crate) payments: Arc<Semaphore>,
+    pub(crate) repeats: payment::Repeats,
     /// Gas that is still given for others this hour.
     pub(crate) sponsor: payment::Sponsor,
     /// One reader of usage files at a time.
@@ -236,6 +237,7 @@ impl Gateway {
             seats: payment::Seats::default(),
             shop,
             payments: Arc::new(Semaphore::new(config.limits.concurrency)),
+            repeats: payment::Repeats::default(),
             sponsor: payment::Sponsor::new(sponsored_per_hour),
             usage_turn: Semaphore::new(1),
             paid: Mutex::default(),

@@ -67,7 +67,7 @@ struct Refunded {
             headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
         (status = 404, description = "No such model is served here.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 405, description = "A payment, and nothing to be served: POST an input.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The payment or its name was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The payment or its name was used for another request, or this one was repeated too often: the problem's type says which.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn price(
@@ -104,7 +104,7 @@ pub(crate) async fn price(
         (status = 402, description = "It is to be paid, or paid otherwise.", body = ProblemBody, content_type = "application/problem+json",
             headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
         (status = 404, description = "No such model is served here.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The payment or its name was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The payment or its name was used for another request, or this one was repeated too often: the problem's type says which.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn predict(

@@ -151,7 +151,10 @@ impl<'a> Channel<'a> {
         let state = self.metered()?;
         let (charged, found) = (state.charged, signed.max_claimable());
         let repeated = found <= state.promised;
-        if repeated || charged.checked_add(charge.amount) == Some(found) {
+        if repeated {
+            return Ok(self.app.repeats.take(self.id.as_slice(), charge.request_id)?);
+        }
+        if charged.checked_add(charge.amount) == Some(found) {
             return Ok(());
         }
         let price = charge.amount;

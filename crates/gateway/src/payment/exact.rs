@@ -63,7 +63,9 @@ pub(super) async fn serve<T>(
     };
     check_validity(app, call, &transfer)?;
     let recorded = app.meter.check_exact(from, transfer.id(), &charge).map_err(Problem::conflict)?;
-    if !recorded && !app.client.is_sponsored(&app.account, &transfer).await? {
+    if recorded {
+        app.repeats.take(from.as_slice(), charge.request_id)?;
+    } else if !app.client.is_sponsored(&app.account, &transfer).await? {
         let checked = app.client.check_transfer(&app.account, &transfer).await;
         if let Err(error) = checked {
             return Err(unpaid(reason::REFUSED, refused(error)?));

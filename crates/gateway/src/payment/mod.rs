@@ -6,6 +6,7 @@
 mod batch;
 mod exact;
 mod refusal;
+mod repeats;
 mod seats;
 mod shop;
 mod sponsor;
@@ -21,6 +22,7 @@ use residual_x402::{
 use crate::{App, problem::Problem};
 
 pub(crate) use refusal::Refusal;
+pub(crate) use repeats::Repeats;
 pub(crate) use seats::Seats;
 pub use shop::PaymentRules;
 pub(crate) use shop::{Call, Shop};

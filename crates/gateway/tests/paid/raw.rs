@@ -70,6 +70,14 @@ fn charged(response: &Response) -> Option<Amount> {
     extra.channel_state.charged_cumulative_amount
 }
 
+/// The peers' name of why a call was not served.
+fn why(response: &Response) -> String {
+    assert_eq!(response.status().as_u16(), 402);
+    let required: PaymentRequired =
+        decode(response.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
+    required.error.unwrap()
+}
+
 /// MET-2: one voucher, sent by many at once, serves the one request that it was sent with first, and is charged once.
 #[tokio::test(flavor = "multi_thread")]
 async fn met_2_one_voucher_pays_once() {
@@ -124,11 +132,7 @@ async fn a_voucher_that_is_not_the_payers_is_refused() {
     let why = async |account: u32, total: u128| {
         let account = world.account(account);
         let payment = voucher(&world, &gateway, &account, &payer, Amount(total)).await;
-        let response = send(paid(world.call(&gateway, &world.digits[2]), &payment)).await;
-        assert_eq!(response.status().as_u16(), 402);
-        let required: PaymentRequired =
-            decode(response.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
-        required.error.unwrap()
+        self::why(&send(paid(world.call(&gateway, &world.digits[2]), &payment)).await)
     };
     assert_eq!(why(3, PRICE.0 * 2).await, batch::reason::SIGNATURE);
     assert_eq!(why(2, u128::MAX).await, batch::reason::BEYOND_BALANCE);
@@ -158,4 +162,38 @@ async fn ch_3_what_was_given_back_pays_for_nothing() {
     gateway.shut_down().await.unwrap();
     assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 1);
     world.client.audit().await.unwrap();
+}
+
+/// MET-2: what was paid once is done again for nothing so often and no more, also by many at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn met_2_a_paid_call_is_repeated_so_often_and_no_more() {
+    const REPEATS: usize = 32;
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    let payment = voucher(&world, &gateway, &account, &payer, Amount(PRICE.0 * 2)).await;
+    let mut sent = tokio::task::JoinSet::new();
+    for _ in 0..REPEATS + 8 {
+        sent.spawn(send(paid(world.call(&gateway, &world.digits[1]), &payment)));
+    }
+    let (mut served, mut refused) = (0, 0);
+    while let Some(response) = sent.join_next().await {
+        let response = response.unwrap();
+        match response.status().as_u16() {
+            200 => served += 1,
+            409 => {
+                let problem = response.text().await.unwrap();
+                assert!(problem.contains("urn:residual:problem:repeated-too-often"), "{problem}");
+                refused += 1;
+            }
+            other => panic!("expected 200 or 409, found {other}"),
+        }
+    }
+    assert_eq!((served, refused), (1 + REPEATS, 7));
+    // The channel goes on with another.
+    let next = payer.call(world.call(&gateway, &world.digits[2])).await.unwrap();
+    assert_eq!((next.response.status().as_u16(), next.charged), (200, PRICE));
+    gateway.shut_down().await.unwrap();
+    assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 3);
 }
