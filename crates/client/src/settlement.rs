@@ -4,14 +4,15 @@
 //! Each of it may be repeated after an interruption: deposits and transfers serve once by their own nonces, a claim of
 //! what was claimed is a no-op (CH-1), and a settlement or sweep of nothing is skipped.
 
-use alloy_primitives::Bytes;
-use alloy_sol_types::SolValue;
+use alloy_primitives::{Bytes, Signature};
+use alloy_sol_types::{SolStruct, SolValue};
 use residual_ledger::{
     Account, Transaction,
     contracts::{
         CANONICAL_CHANNELS, CANONICAL_EIP3009_COLLECTOR, channels::Channels as ChannelsContract,
         royalties::Royalties, test_usd::TestUSD,
     },
+    token::{TokenDomain, TransferWithAuthorization},
 };
 use residual_meter::{Escrow, VoucherClaim};
 use residual_primitives::{Address, Amount, B256, U256, signed::ChannelConfig};
@@ -86,6 +87,23 @@ impl SignedTransfer {
             r,
             s,
         }
+    }
+
+    /// Whether its payer's key has signed it, in the domain of its token.
+    #[must_use]
+    pub fn is_signed(&self, token: &TokenDomain) -> bool {
+        let consent = TransferWithAuthorization {
+            from: self.from,
+            to: self.to,
+            value: U256::from(self.value.0),
+            validAfter: U256::from(self.valid_after_s),
+            validBefore: U256::from(self.valid_before_s),
+            nonce: self.nonce,
+        };
+        let digest = consent.eip712_signing_hash(token.domain());
+        let signer = Signature::from_raw_array(&self.signature)
+            .and_then(|signature| signature.recover_address_from_prehash(&digest));
+        signer.is_ok_and(|signer| signer == self.from)
     }
 
     /// What names this payment, whoever carries it out: one for each token, payer and nonce.
@@ -194,30 +212,36 @@ impl Client {
         Ok(())
     }
 
-    /// Whether this gateway has carried a signed transfer to the ledger, or has begun to.
+    /// Whether the newest block has a signed transfer, or another under its nonce, or that the payer took it back.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn is_spent(&self, transfer: &SignedTransfer) -> Result<bool, LedgerError> {
+        let call = TestUSD::authorizationStateCall { authorizer: transfer.from, nonce: transfer.nonce };
+        self.call(transfer.token, &call).await
+    }
+
+    /// Whether this gateway has carried a signed transfer to the ledger for this intent, or has begun to.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn is_sponsored(
-        &self,
-        gateway: &Account,
-        transfer: &SignedTransfer,
-    ) -> Result<bool, LedgerError> {
-        Ok(self.sender(gateway).await?.has_signed(transfer.id())?)
+    pub async fn is_sponsored(&self, gateway: &Account, intent: B256) -> Result<bool, LedgerError> {
+        Ok(self.sender(gateway).await?.has_signed(intent)?)
     }
 
-    /// Carries a signed transfer to the ledger at the gateway's expense. Repeated, also after a crash, it answers with the
-    /// same transaction.
+    /// Carries a signed transfer to the ledger at the gateway's expense. Repeated for the same intent, also after a crash,
+    /// it answers with the same transaction; for another intent the ledger refuses it.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
     pub async fn sponsor_transfer(
         &self,
         gateway: &Account,
+        intent: B256,
         transfer: &SignedTransfer,
     ) -> Result<Deposited, LedgerError> {
         let transaction = Transaction::call(transfer.token, &transfer.call());
-        let receipt = self.sender(gateway).await?.send_once(transfer.id(), &transaction).await?;
+        let receipt = self.sender(gateway).await?.send_once(intent, &transaction).await?;
         let moved = receipt.events::<TestUSD::Transfer>(transfer.token).any(|moved| {
             (moved.from, moved.to, moved.value) == (transfer.from, transfer.to, U256::from(transfer.value.0))
         });

@@ -135,6 +135,8 @@ pub(crate) struct App {
     /// Room for payments that are dealt with.
     pub(crate) payments: Arc<Semaphore>,
     pub(crate) repeats: payment::Repeats,
+    /// What the facilitator has carried out and nobody was told yet.
+    pub(crate) untold: payment::facilitator::Untold,
     /// Gas that is still given for others this hour.
     pub(crate) sponsor: payment::Sponsor,
     /// One reader of usage files at a time.
@@ -238,6 +240,7 @@ impl Gateway {
             shop,
             payments: Arc::new(Semaphore::new(config.limits.concurrency)),
             repeats: payment::Repeats::default(),
+            untold: payment::facilitator::Untold::default(),
             sponsor: payment::Sponsor::new(sponsored_per_hour),
             usage_turn: Semaphore::new(1),
             paid: Mutex::default(),

@@ -4,6 +4,7 @@ mod about;
 pub(crate) mod assets;
 mod channels;
 mod content;
+mod facilitator;
 mod inference;
 mod keys;
 mod licences;
@@ -45,6 +46,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(assets::list))
         .routes(routes!(assets::show))
         .routes(routes!(inference::price, inference::predict))
+        .routes(routes!(facilitator::supported))
+        .routes(routes!(facilitator::verify))
+        .routes(routes!(facilitator::settle))
         .routes(routes!(assets::versions))
         .routes(routes!(terms::offered))
         .routes(routes!(terms::show))

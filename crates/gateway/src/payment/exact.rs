@@ -65,7 +65,7 @@ pub(super) async fn serve<T>(
     let recorded = app.meter.check_exact(from, transfer.id(), &charge).map_err(Problem::conflict)?;
     if recorded {
         app.repeats.take(from.as_slice(), charge.request_id)?;
-    } else if !app.client.is_sponsored(&app.account, &transfer).await? {
+    } else if !app.client.is_sponsored(&app.account, transfer.id()).await? {
         let checked = app.client.check_transfer(&app.account, &transfer).await;
         if let Err(error) = checked {
             return Err(unpaid(reason::REFUSED, refused(error)?));
@@ -91,7 +91,7 @@ pub(super) async fn serve<T>(
 }
 
 /// The place of a payer, which is no channel's.
-fn payer_seat(payer: Address) -> B256 {
+pub(super) fn payer_seat(payer: Address) -> B256 {
     residual_client::digest_of_parts(&[b"exact", payer.as_slice()])
 }
 
@@ -120,7 +120,7 @@ async fn settle(
     transfer: &SignedTransfer,
     charge: &Charge,
 ) -> Result<Result<B256, String>, Refusal> {
-    let done = match app.client.sponsor_transfer(&app.account, transfer).await {
+    let done = match app.client.sponsor_transfer(&app.account, transfer.id(), transfer).await {
         Ok(done) => done,
         Err(error) => return Ok(Err(refused(error)?)),
     };

@@ -5,6 +5,7 @@
 
 mod batch;
 mod exact;
+pub(crate) mod facilitator;
 mod refusal;
 mod repeats;
 mod seats;

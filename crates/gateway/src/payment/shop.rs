@@ -59,6 +59,7 @@ pub(crate) struct Call {
 pub(crate) struct Shop {
     network: Network,
     token: Address,
+    domain: TokenDomain,
     name: String,
     version: String,
     gateway: Address,
@@ -81,6 +82,7 @@ impl Shop {
             token,
             name: text(&domain.domain().name),
             version: text(&domain.domain().version),
+            domain,
             gateway,
             rules,
         })
@@ -94,6 +96,11 @@ impl Shop {
     /// The token.
     pub(crate) fn token(&self) -> Address {
         self.token
+    }
+
+    /// The domain in which the token takes consents.
+    pub(crate) fn domain(&self) -> &TokenDomain {
+        &self.domain
     }
 
     /// How long anything may take that a payment waits for.
