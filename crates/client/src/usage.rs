@@ -257,11 +257,13 @@ impl Client {
             records.push(record_of(who, epoch, index, asset, entry)?);
         }
         let (file, head) = residual_usage::write(self.chain().id(), who, epoch, records)?;
+        let committed = self.committed_usage(who, epoch).await?;
+        if let Some(committed) = committed.filter(|committed| *committed != head.root) {
+            return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
+        }
         self.home().dir(&format!("usage/{who}"))?;
         self.home().write_bytes(&file_of(who, epoch), &file)?;
-        let committed: B256 =
-            self.call(self.suite().usage, &Usage::rootsCall { gateway: who, epoch }).await?;
-        if committed == B256::ZERO {
+        if committed.is_none() {
             let call = Usage::commitCall {
                 epoch,
                 root: head.root,
@@ -269,10 +271,17 @@ impl Client {
                 file: crate::digest(&file),
             };
             self.send(gateway, self.suite().usage, &call).await?;
-        } else if committed != head.root {
-            return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
         }
         Ok(PublishedEpoch { gateway: who, epoch, records: head.records, root: head.root })
+    }
+
+    /// The root that a gateway has committed to for an epoch, by the newest block; none when it has not.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn committed_usage(&self, gateway: Address, epoch: u64) -> Result<Option<B256>, LedgerError> {
+        let root: B256 = self.call(self.suite().usage, &Usage::rootsCall { gateway, epoch }).await?;
+        Ok(Some(root).filter(|root| *root != B256::ZERO))
     }
 
     /// Whether a final block has the gateway's word on an epoch.

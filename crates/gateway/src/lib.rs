@@ -47,7 +47,7 @@ pub use api::openapi;
 pub use limits::Limits;
 pub use payment::PaymentRules;
 pub use service::{ServiceError, Serving};
-pub use settlement::SettlementRules;
+pub use settlement::{PassError, SettlementRules};
 
 /// How many calls wait for a worker before others are told to come back.
 const WAITING_MAX: usize = 256;
@@ -112,6 +112,9 @@ pub enum StartError {
     /// The log of charges cannot be used.
     #[error(transparent)]
     Meter(#[from] ChannelError),
+    /// The log of charges cannot go on.
+    #[error(transparent)]
+    Log(#[from] PassError),
     /// A model cannot be served.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -221,6 +224,7 @@ impl Gateway {
             services.insert(serving.asset, Service::open(&client, &account, serving).await?);
         }
         let meter = client.meter(account.address(), config.unclaimed_cap).await?;
+        settlement::pass_committed(&client, account.address(), &meter).await?;
         let serving = services.values().map(|service| Served {
             asset: service.asset,
             name: service.name.clone(),

@@ -14,13 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use residual_client::{LedgerError, Till, UsageError, now_s};
+use residual_client::{Client, LedgerError, Till, UsageError, now_s};
 use residual_ledger::{
     LogQuery, LogStream, SolEvent, Update,
     contracts::{CANONICAL_CHANNELS, channels::Channels},
 };
 use residual_meter::{
-    ChannelState, CommitError, FileError, LogError, RotateError, SegmentError, UsageEntry, VoucherClaim,
+    ChannelState, CommitError, FileError, LogError, Meter, RotateError, SegmentError, UsageEntry,
+    VoucherClaim,
 };
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,6 +90,31 @@ enum SettlementError {
     File(#[from] FileError),
 }
 
+/// Goes on in an epoch that the ledger has no word on. A log that was restored from an older copy stands in one that was
+/// committed to already, and what is charged now would be in no record (AUD-1).
+pub(crate) async fn pass_committed(
+    client: &Client,
+    gateway: Address,
+    meter: &Meter,
+) -> Result<(), PassError> {
+    while client.committed_usage(gateway, meter.epoch()).await?.is_some() {
+        tracing::warn!(epoch = meter.epoch(), "the log is an older copy; it goes on in the next epoch");
+        tokio::task::block_in_place(|| meter.rotate(0))?;
+    }
+    Ok(())
+}
+
+/// Why a log cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The ledger cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The next epoch cannot be begun.
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
+}
+
 /// Why a row is claimed now, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -120,6 +146,8 @@ pub(crate) struct Settlement {
     written_off: BTreeSet<B256>,
     /// Tills that may hold something: claimed and not swept yet.
     unswept: BTreeSet<Address>,
+    /// The epoch that was written when this process began; those before may be older copies of what was committed to.
+    first_epoch: u64,
     /// When the epoch that is written began, as far as this process knows.
     epoch_began: Instant,
 }
@@ -127,6 +155,7 @@ pub(crate) struct Settlement {
 impl Settlement {
     pub(crate) fn new(app: Arc<App>, rules: SettlementRules) -> Self {
         Self {
+            first_epoch: app.meter.epoch(),
             app,
             rules,
             waiting_since_s: HashMap::new(),
@@ -307,7 +336,19 @@ impl Settlement {
                     assets.insert(entry.receiver, till.asset);
                 }
             }
-            self.app.client.publish_usage(&self.app.account, epoch, &entries, &assets).await?;
+            let published = self.app.client.publish_usage(&self.app.account, epoch, &entries, &assets).await;
+            match published {
+                // The log was restored from an older copy: what it has of this epoch was committed to with more.
+                Err(UsageError::OtherRoot { .. }) if epoch < self.first_epoch => {
+                    tracing::warn!(
+                        epoch,
+                        "the ledger knows more of this epoch than the log; it stands as it is"
+                    );
+                }
+                published => {
+                    published?;
+                }
+            }
         }
         // A block that may be taken back is no place to keep the only word of it.
         for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {

@@ -7,7 +7,7 @@ use residual_client::{
     GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError, RelayError,
     ReleaseError, ServeError, SpendError, StoreError, TransferError, UsageError, is_refusal,
 };
-use residual_gateway::{ServiceError, StartError};
+use residual_gateway::{PassError, ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
 
 use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
@@ -136,6 +136,8 @@ impl Failure {
                 StartError::Blocks(_) => HOME,
                 StartError::Token(_) => LEDGER,
                 StartError::Meter(error) => channel(error),
+                StartError::Log(PassError::Ledger(_)) => LEDGER,
+                StartError::Log(PassError::Rotate(_)) => HOME,
                 StartError::Service(ServiceError::Serve(error)) => serve(error),
                 StartError::Service(_) => REFUSED,
             },
