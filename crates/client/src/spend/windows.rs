@@ -100,7 +100,8 @@ impl Payer<'_> {
                 if way.amount != offered.unit_price {
                     return Ok(ByTick::Otherwise(Box::new(required)));
                 }
-                deposited = self.prepare(ticking, request.url(), way, &offered, ticks).await?;
+                let put_in = self.prepare(ticking, request.url(), way, &offered, ticks).await?;
+                deposited = [deposited, put_in].into_iter().sum();
             }
             let kept = ticking.tick;
             let open = ticking.ready().expect("it was prepared");
