@@ -40,6 +40,15 @@ sol! {
         bytes32 termsHash;
     }
 
+    /// The payer's wish that `gateway` end the window `root` of a channel before it is used up. It ends that one and no
+    /// other, however often it is shown.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct TickClose {
+        address gateway;
+        bytes32 channelId;
+        bytes32 root;
+    }
+
     /// A buyer's wish for the key of one version, answered only to `hpkePublicKey` and only by `gateway`.
     #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct KeyRequest {
@@ -134,7 +143,7 @@ mod tests {
 
     /// Written out after EIP-712 by hand: the type string, the fields in words, the domain.
     #[test]
-    fn a_window_is_signed_over_all_of_its_fields() {
+    fn a_window_and_its_end_are_signed_over_all_of_their_fields() {
         let (gateway, channels) = (Address::repeat_byte(1), Address::repeat_byte(2));
         let open = TickOpen {
             gateway,
@@ -163,5 +172,12 @@ mod tests {
         let domain = keccak256([keccak256(domain_types).to_vec(), domain.abi_encode()].concat());
         let digest = keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat());
         assert_eq!(open.eip712_signing_hash(&gateway_domain(9, channels)), digest);
+
+        let close = TickClose { gateway, channelId: open.channelId, root: open.root };
+        let types = "TickClose(address gateway,bytes32 channelId,bytes32 root)";
+        let fields = (gateway, open.channelId, open.root);
+        let message = keccak256([keccak256(types).to_vec(), fields.abi_encode()].concat());
+        let digest = keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat());
+        assert_eq!(close.eip712_signing_hash(&gateway_domain(9, channels)), digest);
     }
 }

@@ -195,11 +195,14 @@ pub(crate) struct Use {
     /// The most that one call may cost, in whole tokens
     #[arg(long, value_name = "TOKENS", default_value = "0.1")]
     pub(crate) max_price: String,
-    /// The most that the channel may ever hold or promise, in whole tokens
+    /// The most that the channels may ever hold or promise, in whole tokens
     #[arg(long, value_name = "TOKENS", default_value = "5")]
     pub(crate) budget: String,
-    /// Have back what is left in the channel instead
-    #[arg(long, conflicts_with = "inputs")]
+    /// Sign once for so many calls, 1 to 1024, and pay each by a tick; a gateway that cheats could take that many
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) window: Option<u32>,
+    /// Have back what is left in the channels instead
+    #[arg(long, conflicts_with_all = ["inputs", "window"])]
     pub(crate) refund: bool,
 }
 

@@ -218,8 +218,13 @@ fn spend(error: &SpendError) -> u8 {
         | SpendError::TooDear { .. }
         | SpendError::Budget { .. }
         | SpendError::Refused { .. }
-        | SpendError::Dishonest { .. } => REFUSED,
-        SpendError::Promise(_) => HOME,
+        | SpendError::Dishonest { .. }
+        | SpendError::NoWindows
+        | SpendError::OtherTerms { .. }
+        | SpendError::Window(_)
+        | SpendError::Resume(_) => REFUSED,
+        SpendError::Standing(_) => LEDGER,
+        SpendError::Promise(_) | SpendError::Tick(_) => HOME,
         SpendError::Channel(error) => channel(error),
         SpendError::Home(error) => home(error),
         SpendError::Ledger(error) => ledger(error),

@@ -12,6 +12,7 @@ mod payouts;
 mod quotes;
 mod terms;
 mod usage;
+mod windows;
 mod words;
 
 use std::sync::Arc;
@@ -58,6 +59,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::request))
         .routes(routes!(content::show))
         .routes(routes!(channels::show))
+        .routes(routes!(windows::show, windows::open))
+        .routes(routes!(windows::close))
         .routes(routes!(payouts::list))
         .routes(routes!(usage::list))
         .routes(routes!(usage::epoch))

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use residual_client::{Client, LedgerError, TokenDomain, TokenError};
-use residual_meter::WITHDRAW_DELAYS_S;
+use residual_meter::{MAX_TICKS, WITHDRAW_DELAYS_S};
 use residual_primitives::{Address, Amount, B256, signed::ChannelConfig};
 use residual_x402::{
     Network, PaymentRequired, PaymentRequirements, ResourceInfo, TransferMethod, VERSION,
@@ -49,6 +49,8 @@ pub(crate) struct Call {
     pub(crate) units: u32,
     /// What the whole call costs.
     pub(crate) price: Amount,
+    /// The id of the terms that the price is of.
+    pub(crate) terms: B256,
     /// The hash of all that the answer depends on.
     pub(crate) digest: B256,
     /// What crawlers are told of it.
@@ -150,9 +152,12 @@ impl Shop {
     }
 
     fn required(&self, call: &Call, error: &str) -> PaymentRequired {
+        let windows =
+            extensions::Windows { unit_price: call.unit_price, max_ticks: MAX_TICKS, terms_hash: call.terms };
         let extensions = [
             (extensions::PAYMENT_IDENTIFIER.to_owned(), extensions::payment_identifier()),
             (extensions::BAZAAR.to_owned(), Value::clone(&call.discovery)),
+            (extensions::WINDOWS.to_owned(), windows.declared()),
         ];
         PaymentRequired {
             x402_version: VERSION,

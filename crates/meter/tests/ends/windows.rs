@@ -8,7 +8,10 @@ use residual_meter::{
     ChargeError, Charged, Escrow, OpenWindowError, PromiseError, Purse, REMEMBERED_TICKS, RESERVED_TICKS,
     ResumeError, SignatureError, SignedTickOpen, TickError, TickSeed, WindowError, WindowPlan,
 };
-use residual_primitives::{Amount, signed::TickOpen};
+use residual_primitives::{
+    Amount,
+    signed::{TickClose, TickOpen},
+};
 use tempfile::tempdir;
 
 use crate::parties::{Payer, Window, channels, charge, claims, escrow, open};
@@ -307,6 +310,29 @@ fn met_2_a_restored_log_does_not_count_ticks_again() {
     drop(meter);
     let meter = open(dir.path());
     assert_eq!(meter.channel(payer.channel_id).unwrap().charged, Amount(55));
+}
+
+/// Who asks for a window's end is whoever signs the channel's vouchers, for this window of this gateway and no other.
+#[test]
+fn only_the_payer_asks_for_a_windows_end() {
+    let (payer, other) = (Payer::new(1), Payer::new(2));
+    let open = payer.window(0, 5, 10, 1).signed.open;
+    let close = TickClose { gateway: open.gateway, channelId: open.channelId, root: open.root };
+    let signature = payer.sign(&channels().tick_close_digest(&close)).unwrap();
+    let asked = |close: &TickClose, signature: &[u8; 65]| {
+        channels().verify_tick_close(close, signature, payer.config.payerAuthorizer)
+    };
+    assert_eq!(asked(&close, &signature), Ok(()));
+    let by_other = other.sign(&channels().tick_close_digest(&close)).unwrap();
+    let anchor = payer.sign(&channels().tick_open_digest(&open)).unwrap();
+    assert!(asked(&close, &by_other).is_err() && asked(&close, &anchor).is_err());
+    for another in [
+        TickClose { gateway: Address::ZERO, ..close.clone() },
+        TickClose { channelId: B256::ZERO, ..close.clone() },
+        TickClose { root: B256::ZERO, ..close.clone() },
+    ] {
+        assert!(matches!(asked(&another, &signature), Err(SignatureError::OtherSigner { .. })));
+    }
 }
 
 fn purse(dir: &std::path::Path, payer: &Payer, escrow: Escrow) -> Purse {

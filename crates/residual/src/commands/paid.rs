@@ -4,7 +4,7 @@ use std::{fs, io::Read, path::Path, time::Duration};
 
 use residual_client::{Budget, PaidAnswer, Payer};
 use residual_ledger::http::{self, HeaderValue, Method, Request, Url};
-use residual_primitives::{Amount, AssetId};
+use residual_primitives::{Amount, AssetId, B256};
 use serde_json::{Value, json};
 
 use crate::{cli::Use, commands::Here, failure::Failure, output::Output};
@@ -24,20 +24,16 @@ pub(super) async fn run(here: &Here<'_>, what: Use, output: &mut Output) -> Resu
     let url = url_of(here, &what)?;
     let http = http::client(CONNECT_TIMEOUT, TIMEOUT)
         .map_err(|error| Failure::Http { reason: error.to_string() })?;
-    let payer = Payer::new(here.client, account, what.asset, budget, http);
+    let payer = Payer::new(here.client, account.clone(), what.asset, budget, http.clone());
     if what.refund {
-        let refunded = payer.refund(url).await?;
-        let result = json!({
-            "asset": what.asset,
-            "channel": refunded.map(|(channel, _)| channel),
-            "refunded": refunded.map_or(Amount::ZERO, |(_, amount)| amount),
-        });
-        output.result(&result, |_| match refunded {
-            Some((channel, amount)) => format!("{} came back from channel {channel}", here.show(amount)),
-            None => "there is no channel with anything in it".to_owned(),
-        })?;
-        return Ok(());
+        let windows = Payer::new(here.client, account, what.asset, budget, http).in_windows(1);
+        let refunded = [payer.refund(url.clone()).await?, windows.refund(url).await?];
+        return gave_back(here, what.asset, refunded, output);
     }
+    let payer = match what.window {
+        Some(ticks) => payer.in_windows(ticks),
+        None => payer,
+    };
     let mut calls = Vec::new();
     for path in &what.inputs {
         let answered = payer.call(request(&url, path)?).await?;
@@ -46,6 +42,26 @@ pub(super) async fn run(here: &Here<'_>, what: Use, output: &mut Output) -> Resu
     output.result(&json!({ "asset": what.asset, "calls": calls }), |_| {
         let paid = calls.iter().filter_map(|call| call["charged"].as_str()?.parse().ok()).sum();
         format!("{} calls, {} paid", calls.len(), here.show(paid))
+    })?;
+    Ok(())
+}
+
+/// Says what came back from the channels.
+fn gave_back(
+    here: &Here<'_>,
+    asset: AssetId,
+    refunded: [Option<(B256, Amount)>; 2],
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let refunded: Vec<_> = refunded.into_iter().flatten().collect();
+    let channels = refunded.iter().map(|(channel, amount)| json!({ "channel": channel, "refunded": amount }));
+    let result = json!({ "asset": asset, "channels": channels.collect::<Vec<_>>() });
+    output.result(&result, |_| {
+        let lines = refunded.iter();
+        let lines =
+            lines.map(|(channel, amount)| format!("{} came back from channel {channel}", here.show(*amount)));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        if lines.is_empty() { "there is no channel with anything in it".to_owned() } else { lines }
     })?;
     Ok(())
 }
@@ -111,7 +127,7 @@ async fn told(
     output.say(&format!("{}: {}, {}", path.display(), in_words(&answer), here.show(charged)))?;
     if deposited > Amount::ZERO {
         output.say(&format!(
-            "   {} went into the channel; --refund has back what is left",
+            "   {} went into a channel; --refund has back what is left",
             here.show(deposited)
         ))?;
     }
