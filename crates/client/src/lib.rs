@@ -7,6 +7,7 @@
 mod audit;
 mod authorization;
 mod channel;
+mod epochs;
 mod get;
 mod home;
 mod license;
@@ -47,6 +48,7 @@ use sha2::{Digest, Sha256};
 pub use audit::{AuditError, Audited};
 pub use authorization::{Purpose, RelayError, Relayed, Signed};
 pub use channel::{ChannelError, ChannelOnLedger, ChannelRecord, ChannelRow, Closing, Redeemed};
+pub use epochs::EpochError;
 pub use get::{GetError, Got, KeyError, Step};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};

@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf};
 
 use residual_client::{
-    AccountError, AuditError, ChannelError, ClientError, DeployError, ExtractError, FetchError, GatewayError,
-    GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError, RelayError,
-    ReleaseError, ServeError, SpendError, StoreError, TransferError, UsageError, is_refusal,
+    AccountError, AuditError, ChannelError, ClientError, DeployError, EpochError, ExtractError, FetchError,
+    GatewayError, GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError,
+    RelayError, ReleaseError, ServeError, SpendError, StoreError, TransferError, UsageError, is_refusal,
 };
 use residual_gateway::{ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
@@ -338,6 +338,11 @@ fn channel(error: &ChannelError) -> u8 {
         ChannelError::Unknown { .. } => NOT_THERE,
         ChannelError::NothingLeft { .. } | ChannelError::NotPayer { .. } | ChannelError::Serve(_) => REFUSED,
         ChannelError::Purse(_) | ChannelError::Meter(_) | ChannelError::Commit(_) => HOME,
+        ChannelError::Epoch(error) => match error {
+            EpochError::Usage(error) => usage(error),
+            EpochError::Ledger(error) => ledger(error),
+            EpochError::Rotate(_) | EpochError::Segment(_) | EpochError::Log(_) | EpochError::File(_) => HOME,
+        },
         ChannelError::Deposit(error) => pay(error),
         ChannelError::Home(error) => home(error),
         ChannelError::Ledger(error) => ledger(error),
