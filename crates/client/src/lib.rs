@@ -75,7 +75,7 @@ pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedT
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow, VersionRow};
 pub use spend::{Budget, PaidAnswer, Payer, SpendError};
-pub use usage::{PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
+pub use usage::{NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
 
 /// Why the ledger did not do, or did not say, what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -92,7 +92,7 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
 }
 
 /// Makes a charge on each channel, as a gateway that serves calls does, and answers their sum.
-fn charge_every_channel(data: &Path, round: u64) -> u128 {
+pub(crate) fn charge_every_channel(data: &Path, round: u64) -> u128 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::open(data, &Place::Own(Some(ANY_PORT))).await.unwrap();
