@@ -18,7 +18,7 @@ use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, signed::C
 use residual_royalty::Till;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClaimedRows, Client, EpochError, HomeError, LedgerError, PayError, SweptRow};
+use crate::{ClaimedRows, Client, EpochError, HomeError, LedgerError, Money, PayError, SweptRow};
 
 /// The most channels that one gateway on this machine keeps open.
 const CHANNELS_MAX: usize = 100_000;
@@ -51,16 +51,14 @@ pub enum ChannelError {
         found: Address,
     },
     /// All of it was promised.
-    #[error(
-        "nothing is left to take back from channel {channel}: {promised} of {balance} units were promised"
-    )]
+    #[error("nothing is left to take back from channel {channel}: {promised} of {balance} were promised")]
     NothingLeft {
         /// The channel.
         channel: B256,
         /// Promised so far.
-        promised: Amount,
+        promised: Box<Money>,
         /// Deposited.
-        balance: Amount,
+        balance: Box<Money>,
     },
     /// The payer's record cannot be used.
     #[error(transparent)]
@@ -466,6 +464,8 @@ impl Client {
             let left = balance
                 .checked_sub(if unclaimed { total_claimed } else { promised })
                 .filter(|left| *left > Amount::ZERO);
+            let money = |amount| Box::new(self.money(config.token, amount));
+            let (promised, balance) = (money(promised), money(balance));
             let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
             let call =
                 ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };

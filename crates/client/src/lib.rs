@@ -193,6 +193,26 @@ impl Currency {
     }
 }
 
+/// An amount of a token, as an error says it: in tokens where their places are known, else in its smallest unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Money {
+    /// How much.
+    pub amount: Amount,
+    /// Of what.
+    pub token: Address,
+    /// The currency, if it is that.
+    currency: Option<Currency>,
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.currency {
+            Some(currency) => f.write_str(&currency.show(self.amount)),
+            None => write!(f, "{} units of {}", self.amount, self.token),
+        }
+    }
+}
+
 /// Where the contracts are.
 #[derive(Debug, Clone)]
 pub struct Suite {
@@ -258,6 +278,12 @@ impl Client {
     #[must_use]
     pub fn currency(&self) -> &Currency {
         &self.currency
+    }
+
+    /// An amount of a token, to be said in an error.
+    pub(crate) fn money(&self, token: Address, amount: Amount) -> Money {
+        let currency = (token == self.currency.token).then(|| self.currency.clone());
+        Money { amount, token, currency }
     }
 
     /// What the audit must know of the contracts.
