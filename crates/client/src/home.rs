@@ -8,6 +8,7 @@
 //! residual.toml     settings, if its owner wrote any; read by the command line alone
 //! ledger/           the embedded ledger
 //! node.json         where a running node of this directory answers
+//! gateway.json      where the gateway of this directory answers, while it holds gateway.lock
 //! accounts/         encrypted keystores, NAME.json
 //! blocks/           sealed content
 //! keys/             the publisher's keys, a directory an asset, encrypted

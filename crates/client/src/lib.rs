@@ -52,7 +52,7 @@ pub use epochs::EpochError;
 pub use get::{GetError, Got, KeyError, Step};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
-pub use node::{ANY_PORT, ClientError, Governance, Ground, NewKey, Place};
+pub use node::{ANY_PORT, Announced, ClientError, Governance, Ground, Made, NewKey, Place};
 pub use people::{AccountError, AccountRow, AddressError, parse_address};
 pub use publish::{Publication, PublishError, PublishedAsset};
 pub use quote::{Quote, QuoteError};
@@ -103,6 +103,15 @@ pub enum LedgerError {
     /// Another command acts with the account and does not come to an end.
     #[error("account {account} is acting in another command: wait for that one, then repeat this one")]
     Busy {
+        /// The account.
+        account: Address,
+    },
+    /// The gateway that runs acts with the account, for as long as it runs.
+    #[error(
+        "account {account} is the one that the running gateway of this data directory acts with: act with another, or stop \
+         the gateway and repeat the command"
+    )]
+    ActsAsGateway {
         /// The account.
         account: Address,
     },
@@ -320,6 +329,11 @@ impl Client {
         self.senders.lock().await.clear();
     }
 
+    /// Lets other commands act with one account, which nobody here is acting with any more.
+    pub(crate) async fn release_account(&self, account: Address) {
+        self.senders.lock().await.remove(&account);
+    }
+
     /// Calls a view in the state after a block.
     pub(crate) async fn call_at<C: SolCall>(
         &self,
@@ -430,8 +444,16 @@ pub(crate) async fn sole_sender(
     account: &Account,
 ) -> Result<(Sender, File), LedgerError> {
     let journal = home.dir("journal")?;
-    let lock = home.lock(&format!("journal/{}.lock", account.address())).await?;
-    let lock = lock.ok_or(LedgerError::Busy { account: account.address() })?;
+    let address = account.address();
+    let place = format!("journal/{address}.lock");
+    let lock = match home.try_lock(&place)? {
+        None if node::is_running_gateways(home, address)? => {
+            return Err(LedgerError::ActsAsGateway { account: address });
+        }
+        None => home.lock(&place).await?,
+        lock => lock,
+    };
+    let lock = lock.ok_or(LedgerError::Busy { account: address })?;
     Ok((chain.journaled_sender(account.clone(), &journal)?, lock))
 }
 

@@ -40,7 +40,8 @@ pub(crate) enum Failure {
     )]
     NoRpcUrl,
     #[error(
-        "`residual up` serves an embedded ledger, and --rpc-url names another: leave it out, or leave `up` out"
+        "expected a data directory that was made for a chain behind --rpc-url, found none, or one with an embedded ledger: leave \
+         --rpc-url out, or make one first with `residual init --rpc-url`"
     )]
     NothingToServe,
     #[error("signed payment {file}: {reason}; expected what `--sign` printed")]
@@ -186,7 +187,10 @@ fn client(error: &ClientError) -> u8 {
         | ClientError::OtherLedger { .. }
         | ClientError::NoCurrency
         | ClientError::NoDeployment { .. } => USAGE,
-        ClientError::Unfinished { .. } | ClientError::InUse { .. } | ClientError::Ledger(_) => HOME,
+        ClientError::Unfinished { .. }
+        | ClientError::GatewayRuns
+        | ClientError::InUse { .. }
+        | ClientError::Ledger(_) => HOME,
         ClientError::Deploy(DeployError::Transact { source, .. }) if is_refusal(source) => REFUSED,
         ClientError::Silent { .. }
         | ClientError::Connect(_)
@@ -243,7 +247,7 @@ fn account(error: &AccountError) -> u8 {
         | AccountError::NoPassword
         | AccountError::PasswordsDiffer
         | AccountError::Address(_) => USAGE,
-        AccountError::Development(_) | AccountError::Keystore(_) => REFUSED,
+        AccountError::Development(_) | AccountError::Keystore(_) | AccountError::NoGas { .. } => REFUSED,
         AccountError::Home(error) => home(error),
         AccountError::Ledger(error) => ledger(error),
     }
@@ -356,6 +360,7 @@ fn ledger(error: &LedgerError) -> u8 {
         | LedgerError::UnknownVersion { .. } => NOT_THERE,
         LedgerError::Home(error) => home(error),
         LedgerError::Journal(_) => HOME,
+        LedgerError::ActsAsGateway { .. } => USAGE,
         error if error.is_refusal() => REFUSED,
         _ => LEDGER,
     }
