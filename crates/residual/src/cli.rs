@@ -221,6 +221,9 @@ pub(crate) enum Usage {
         url: String,
         /// The gateway's account
         gateway: String,
+        /// Take an http:// gateway that is not on this machine
+        #[arg(long)]
+        allow_http: bool,
     },
 }
 

@@ -50,10 +50,12 @@ pub(crate) enum Failure {
     Client(#[from] ClientError),
     #[error("expected a gateway: name one with --gateway, or let `residual up` run in this data directory")]
     NoGateway,
-    #[error("expected a gateway's address as https://..., or http://... on this machine, found {found:?}")]
-    GatewayUrl { found: String },
-    #[error("the gateway: {reason}")]
+    #[error(transparent)]
+    Remote(#[from] GatewayError),
+    #[error("expected to set up HTTP, found: {reason}")]
     Http { reason: String },
+    #[error("the answer broke off ({reason}), and {paid}: repeat the call")]
+    AnswerLost { paid: String, reason: String },
     #[error("input {}: {source}", path.display())]
     Input {
         path: PathBuf,
@@ -62,8 +64,8 @@ pub(crate) enum Failure {
     },
     #[error("input {}: expected at most {max} bytes, found more: send less at once", path.display())]
     InputTooLarge { path: PathBuf, max: u64 },
-    #[error("the gateway did not serve the call ({status}), and nothing was charged: {detail}")]
-    NotServed { status: u16, detail: String },
+    #[error("the gateway did not serve the call ({status}), and {paid}: {detail}")]
+    NotServed { status: u16, paid: String, detail: String },
     #[error(
         "expected development mode for --demo, found a data directory made without it: use another with --data-dir"
     )]
@@ -125,7 +127,6 @@ impl Failure {
             | Self::NoRpcUrl
             | Self::NothingToServe
             | Self::NoGateway
-            | Self::GatewayUrl { .. }
             | Self::Input { .. }
             | Self::InputTooLarge { .. }
             | Self::DemoElsewhere
@@ -140,7 +141,9 @@ impl Failure {
                 StartError::Service(ServiceError::Serve(error)) => serve(error),
                 StartError::Service(_) => REFUSED,
             },
-            Self::Http { .. } => LEDGER,
+            Self::Remote(error) => gateway(error),
+            Self::Http { .. } => FAILED,
+            Self::AnswerLost { .. } => LEDGER,
             Self::NotServed { .. } => REFUSED,
             Self::Spend(error) => spend(error),
             Self::Usage(error) => usage(error),
@@ -220,6 +223,7 @@ fn spend(error: &SpendError) -> u8 {
         | SpendError::TooDear { .. }
         | SpendError::Budget { .. }
         | SpendError::Refused { .. }
+        | SpendError::NoRefund { .. }
         | SpendError::Dishonest { .. } => REFUSED,
         SpendError::Promise(_) => HOME,
         SpendError::Channel(error) => channel(error),
