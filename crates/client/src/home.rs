@@ -18,7 +18,10 @@
 //! journal/          transactions that are to be carried out once, by chain and account
 //! channels/         the configurations of channels that were opened here
 //! purses/           the payer's ends of channels: the highest promise of each
+//! spending/         deposits that were signed for paid calls and may be carried out still
 //! meter/            the receivers' logs of vouchers, a directory a gateway
+//! usage/            published epochs, a directory a gateway, EPOCH.parquet
+//! demo.json         what `up --demo` published here
 //! ```
 
 use std::{
