@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-x402", 1),
     ("residual-inference", 1),
     ("residual-usage", 1),
+    ("residual-durable", 2),
     ("residual-ledger", 2),
     ("residual-local-ledger", 2),
     ("residual-content", 2),
@@ -36,7 +37,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("xtask", 5),
 ];
 
-const SAME_FLOOR: &[(&str, &str)] = &[];
+const SAME_FLOOR: &[(&str, &str)] = &[
+    ("residual-ledger", "residual-durable"),
+    ("residual-local-ledger", "residual-durable"),
+    ("residual-content", "residual-durable"),
+    ("residual-meter", "residual-durable"),
+];
 
 /// What no source in the crates of the given floors may hold, and why.
 struct Ban {

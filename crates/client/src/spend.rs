@@ -148,6 +148,17 @@ pub enum SpendError {
         /// In words.
         detail: String,
     },
+    /// The gateway does not ask for payments of this asset, so it pays none back.
+    #[error(
+        "expected a gateway that takes payments for this asset, found one that answers {status}: {detail}; name another with \
+         --gateway, or take the money back without one by `residual channel close`"
+    )]
+    NoRefund {
+        /// The HTTP status.
+        status: u16,
+        /// Its words, cut.
+        detail: String,
+    },
     /// What the gateway says of the channel does not follow from what was signed here.
     #[error(
         "expected a gateway that counts what was signed, found one that says {charged} units were charged where {promised} \
@@ -357,6 +368,13 @@ impl<'c> Payer<'c> {
         let state = &mut *self.state.lock().await;
         let request = Request::new(http::Method::GET, url);
         let response = self.send(&request, None).await?;
+        if response.status() != http::StatusCode::PAYMENT_REQUIRED {
+            // It serves no such model any more, say.
+            return Err(SpendError::NoRefund {
+                status: response.status().as_u16(),
+                detail: detail_of(response).await,
+            });
+        }
         let required = asked(&response)?;
         let way = self.way(&required)?.clone();
         let (salt, slot) = match self.window_ticks {

@@ -29,7 +29,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
-use residual_client::{ChannelError, Client, DirectoryStore, Person, StoreError, TokenError};
+use residual_client::{ChannelError, Client, DirectoryStore, EpochError, Person, StoreError, TokenError};
 use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
 use tokio::{
@@ -47,7 +47,7 @@ pub use api::openapi;
 pub use limits::Limits;
 pub use payment::PaymentRules;
 pub use service::{ServiceError, Serving};
-pub use settlement::{PassError, SettlementRules};
+pub use settlement::SettlementRules;
 
 /// How many calls wait for a worker before others are told to come back.
 const WAITING_MAX: usize = 256;
@@ -114,7 +114,7 @@ pub enum StartError {
     Meter(#[from] ChannelError),
     /// The log of charges cannot go on.
     #[error(transparent)]
-    Log(#[from] PassError),
+    Log(#[from] EpochError),
     /// A model cannot be served.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -224,7 +224,11 @@ impl Gateway {
             services.insert(serving.asset, Service::open(&client, &account, serving).await?);
         }
         let meter = client.meter(account.address(), config.unclaimed_cap).await?;
-        settlement::pass_committed(&client, account.address(), &meter).await?;
+        let begun = meter.epoch();
+        let epoch = client.pass_committed(account.address(), &meter).await?;
+        if epoch > begun {
+            tracing::warn!(epoch, "the log is an older copy; it goes on in this epoch");
+        }
         let serving = services.values().map(|service| Served {
             asset: service.asset,
             name: service.name.clone(),

@@ -5,8 +5,8 @@
 //! they raise less than their row costs. Then the till is settled and swept. Each step may be repeated: a crash between
 //! any two loses nothing and pays nothing twice (CH-1).
 //!
-//! Before anything is claimed, the epoch that it rests on is closed, its usage records are published and their root is
-//! committed on the ledger: so at every block the records of a gateway cover what it has claimed (AUD-1).
+//! Before anything is claimed, the epoch that it rests on is closed, published and committed to
+//! (`Client::publish_epochs`, AUD-1).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,15 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use residual_client::{Client, LedgerError, Till, UsageError, now_s};
+use residual_client::{EpochError, LedgerError, PublishedEpochs, Till, now_s};
 use residual_ledger::{
     LogQuery, LogStream, SolEvent, Update,
     contracts::{CANONICAL_CHANNELS, channels::Channels},
 };
-use residual_meter::{
-    ChannelState, CommitError, FileError, LogError, Meter, RotateError, SegmentError, UsageEntry,
-    VoucherClaim,
-};
+use residual_meter::{ChannelState, CommitError, VoucherClaim};
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -33,9 +30,6 @@ const WORTH: u128 = 50;
 
 /// Gas of one more row in a claim, rounded up (`contracts/gas.json`, voucher of a batch).
 const ROW_GAS: u128 = 20_000;
-
-/// How long a channel of which all is claimed is remembered after its last use, in seconds.
-const FORGET_AFTER_S: u64 = 30 * 24 * 60 * 60;
 
 /// How many uses an epoch has before it is closed, whatever its age.
 const EPOCH_USES: u64 = 1_000_000;
@@ -77,42 +71,9 @@ enum SettlementError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
-    Usage(#[from] UsageError),
+    Epoch(#[from] EpochError),
     #[error(transparent)]
     Commit(#[from] CommitError),
-    #[error(transparent)]
-    Rotate(#[from] RotateError),
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    File(#[from] FileError),
-}
-
-/// Goes on in an epoch that the ledger has no word on. A log that was restored from an older copy stands in one that was
-/// committed to already, and what is charged now would be in no record (AUD-1).
-pub(crate) async fn pass_committed(
-    client: &Client,
-    gateway: Address,
-    meter: &Meter,
-) -> Result<(), PassError> {
-    while client.committed_usage(gateway, meter.epoch()).await?.is_some() {
-        tracing::warn!(epoch = meter.epoch(), "the log is an older copy; it goes on in the next epoch");
-        tokio::task::block_in_place(|| meter.rotate(0))?;
-    }
-    Ok(())
-}
-
-/// Why a log cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PassError {
-    /// The ledger cannot be reached.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The next epoch cannot be begun.
-    #[error(transparent)]
-    Rotate(#[from] RotateError),
 }
 
 /// Why a row is claimed now, or not.
@@ -317,45 +278,16 @@ impl Settlement {
     }
 
     /// Closes the epoch if that is wanted and anything was used in it; publishes every closed epoch and commits to it.
-    async fn publish(&mut self, close: bool) -> Result<(), SettlementError> {
-        let meter = &self.app.meter;
-        if close && meter.uses() > 0 {
-            let idle_since_s = now_s().saturating_sub(FORGET_AFTER_S);
-            tokio::task::block_in_place(|| meter.rotate(idle_since_s))?;
+    async fn publish(&mut self, close: bool) -> Result<(), EpochError> {
+        let App { client, account, meter, .. } = &*self.app;
+        let till_at = |receiver| self.app.till_at(receiver);
+        let PublishedEpochs { closed, standing } =
+            client.publish_epochs(account, meter, self.first_epoch, close, till_at).await?;
+        if closed {
             self.epoch_began = Instant::now();
         }
-        for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {
-            let entries = tokio::task::block_in_place(|| -> Result<Vec<UsageEntry>, SettlementError> {
-                Ok(meter.read_segment(epoch)?.collect::<Result<_, _>>()?)
-            })?;
-            let mut assets = BTreeMap::new();
-            for entry in &entries {
-                if !assets.contains_key(&entry.receiver)
-                    && let Some(till) = self.app.till_at(entry.receiver).await?
-                {
-                    assets.insert(entry.receiver, till.asset);
-                }
-            }
-            let published = self.app.client.publish_usage(&self.app.account, epoch, &entries, &assets).await;
-            match published {
-                // The log was restored from an older copy: what it has of this epoch was committed to with more.
-                Err(UsageError::OtherRoot { .. }) if epoch < self.first_epoch => {
-                    tracing::warn!(
-                        epoch,
-                        "the ledger knows more of this epoch than the log; it stands as it is"
-                    );
-                }
-                published => {
-                    published?;
-                }
-            }
-        }
-        // A block that may be taken back is no place to keep the only word of it.
-        for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {
-            if !self.app.client.usage_is_final(self.app.account.address(), epoch).await? {
-                break;
-            }
-            tokio::task::block_in_place(|| meter.discard_segment(epoch))?;
+        for epoch in standing {
+            tracing::warn!(epoch, "the ledger knows more of this epoch than the log; it stands as it is");
         }
         Ok(())
     }

@@ -49,7 +49,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make a data directory: with an embedded ledger, or for a chain behind --rpc-url
     Init(Init),
-    /// Run a node: the embedded ledger, served as JSON-RPC on loopback, and a gateway, until interrupted
+    /// Run a node until interrupted: the embedded ledger, served as JSON-RPC on loopback, and a gateway; for a chain behind
+    /// a JSON-RPC the gateway alone
     Up(Up),
     /// Watch real data earn: the whole loop on a fresh embedded ledger, and its audit
     Demo(Demo),
@@ -134,7 +135,7 @@ pub(crate) struct Init {
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Where the JSON-RPC listens; a loopback address
+    /// Where the embedded ledger's JSON-RPC listens; a loopback address
     #[arg(long, env = "RESIDUAL_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8545")]
     pub(crate) listen: SocketAddr,
     /// Where the gateway's HTTP listens; port 0 is any that is free
@@ -229,6 +230,9 @@ pub(crate) enum Usage {
         url: String,
         /// The gateway's account
         gateway: String,
+        /// Take an http:// gateway that is not on this machine
+        #[arg(long)]
+        allow_http: bool,
     },
 }
 

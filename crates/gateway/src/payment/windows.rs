@@ -319,6 +319,9 @@ async fn serve<T>(
         );
         return Err(other_terms(detail).into());
     }
+    if channel.metered()?.window.is_some_and(|window| tick.index <= window.used) {
+        app.repeats.take(id.as_slice(), charge.request_id)?;
+    }
     let answer = work.await?;
     let charged = app.meter.submit_tick(tick, charge).map_err(refused)?;
     let charged = charged.await.map_err(|error| unrecorded(&error))?;
