@@ -240,11 +240,11 @@ test("a payment that is not what was asked for is refused and takes nothing", as
   );
   assert.equal(
     await refused("exact", edit(["payload", "authorization", "validBefore"], "1")),
-    "invalid_exact_evm_payload_authorization_valid_before",
+    "invalid_exact_evm_signature",
   );
   assert.equal(
     await refused("exact", edit(["payload", "authorization", "from"], stranger.address)),
-    "invalid_exact_evm_transaction_failed",
+    "invalid_exact_evm_signature",
   );
   assert.equal(
     await refused("batch-settlement", edit(["payload", "channelConfig", "receiver"], stranger.address)),

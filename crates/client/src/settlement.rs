@@ -15,7 +15,10 @@ use residual_ledger::{
     token::{TokenDomain, TransferWithAuthorization},
 };
 use residual_meter::{Escrow, VoucherClaim};
-use residual_primitives::{Address, Amount, B256, U256, signed::ChannelConfig};
+use residual_primitives::{
+    Address, Amount, B256, U256,
+    signed::{ChannelConfig, Refund, channels_domain},
+};
 use residual_royalty::Till;
 
 use crate::{
@@ -303,7 +306,8 @@ impl Client {
         Ok(outcome)
     }
 
-    /// Gives the payer back `amount` of a channel. What was given back.
+    /// Gives the payer back `amount` of a channel, as the refund after `nonce` others: so it is given once, however often
+    /// it is sent. What was given back.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -311,9 +315,19 @@ impl Client {
         &self,
         gateway: &Account,
         config: &ChannelConfig,
+        nonce: u64,
         amount: Amount,
     ) -> Result<(Deposited, Amount), LedgerError> {
-        let call = ChannelsContract::refundCall { config: on_ledger(config), amount: amount.0 };
+        let domain = channels_domain(self.chain().id(), CANONICAL_CHANNELS);
+        let (channel, nonce) = (config.channel_id(&domain), U256::from(nonce));
+        let refund = Refund { channelId: channel, nonce, amount: amount.0 };
+        let signature = gateway.sign_typed(&refund, &domain).as_bytes();
+        let call = ChannelsContract::refundWithSignatureCall {
+            config: on_ledger(config),
+            amount: amount.0,
+            nonce,
+            receiverAuthorizerSignature: signature.to_vec().into(),
+        };
         let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
         let refunded = receipt.event::<ChannelsContract::Refunded>(CANONICAL_CHANNELS);
         let refunded = refunded.map_or(Amount::ZERO, |refunded| Amount(refunded.amount));

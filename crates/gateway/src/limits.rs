@@ -54,7 +54,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 8 << 20,
-            time: Duration::from_secs(120),
+            // More than a payment is waited for, so that whoever waits is told what for.
+            time: Duration::from_secs(150),
             rate_per_s: 5_000.0,
             burst: 10_000.0,
             concurrency: 1_024,

@@ -26,6 +26,15 @@ sol! {
         uint128 maxClaimableAmount;
     }
 
+    /// The receiver's word that `amount` of a channel goes back to its payer, good for the channel's refund number `nonce`
+    /// alone, so that it is carried out once however often it is sent.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Refund {
+        bytes32 channelId;
+        uint256 nonce;
+        uint128 amount;
+    }
+
     /// The payer's anchor of a window of uses on a channel: up to `maxTicks` of `unitPrice` each, counted by `gateway`
     /// from `base` on, each paid for by one preimage of the hash chain that ends in `root`. `termsHash` is the hash of
     /// what a use is.

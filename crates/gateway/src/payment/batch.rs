@@ -10,7 +10,7 @@ use residual_x402::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Call, Outcome, Refusal, request_id, shop::refused};
+use super::{Call, Outcome, Refusal, confirmed, request_id, shop::refused};
 use crate::{App, problem::Problem};
 
 /// What is said to whom waited for a channel's turn in vain.
@@ -300,7 +300,7 @@ impl<'a> Channel<'a> {
         let outcome = self.app.client.sponsor_deposit(&self.app.account, &order).await;
         let transaction = match outcome {
             Ok(deposited) => {
-                self.wait_final(deposited.block).await?;
+                confirmed(self.app, deposited.block).await?;
                 Some((deposited.transaction, deposit.amount))
             }
             Err(error) => {
@@ -317,17 +317,6 @@ impl<'a> Channel<'a> {
         Ok(transaction)
     }
 
-    async fn wait_final(&self, block: u64) -> Result<(), Refusal> {
-        match tokio::time::timeout(self.app.shop.timeout(), self.app.client.wait_final(block)).await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => {
-                let detail =
-                    "the ledger has the transaction and has not confirmed it yet; send the request again";
-                Err(Problem::unavailable(detail, std::time::Duration::from_secs(10)).into())
-            }
-        }
-    }
-
     /// Claims what was charged and gives the payer back the rest, or `amount` of it.
     async fn refund(
         &mut self,
@@ -342,11 +331,15 @@ impl<'a> Channel<'a> {
                 format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
             return Err(self.corrected(detail));
         }
-        let balance = self.view.unwrap_or_default().escrow.balance;
+        // What waits for its withdrawal goes back by that: given back here too, it would be taken from what was charged.
+        let view = self.view.unwrap_or_default();
+        let balance = view.escrow.covers();
         let left = Amount(balance.0.saturating_sub(metered.charged.0));
         if left == Amount::ZERO {
-            let detail =
-                format!("nothing is left to give back: {} of {balance} units were charged", metered.charged);
+            let detail = format!(
+                "nothing is left to give back: {} of {balance} units were charged, less what waits for a withdrawal",
+                metered.charged
+            );
             return Err(self.unpaid(reason::REFUND_NOTHING, detail));
         }
         let wanted = amount.unwrap_or(left);
@@ -359,7 +352,8 @@ impl<'a> Channel<'a> {
         }
         self.app.sponsor.take(self.config.payer)?;
         // What was charged stays in the channel, to be claimed when its records are committed to.
-        let done = self.app.client.refund_channel(&self.app.account, &self.config, wanted).await;
+        let done =
+            self.app.client.refund_channel(&self.app.account, &self.config, view.refund_nonce, wanted).await;
         let (done, refunded) = match done {
             Ok(done) => done,
             Err(error) => return Err(self.refund_failed(error)?),
@@ -375,7 +369,7 @@ impl<'a> Channel<'a> {
         let view = self.app.client.confirmed_channel(self.id).await?;
         let _ = self.app.meter.reconcile(self.id, view.escrow);
         *self.view = Some(view);
-        self.wait_final(block).await
+        Ok(confirmed(self.app, block).await?)
     }
 
     fn refund_failed(&self, error: LedgerError) -> Result<Refusal, Refusal> {

@@ -24,7 +24,7 @@ use residual_x402::{
 };
 use serde_json::{Map, Value};
 
-use super::exact::payer_seat;
+use super::{confirmed, exact::payer_seat};
 use crate::{App, problem::Problem};
 
 /// What the signers of all EVM chains are listed under.
@@ -294,12 +294,7 @@ async fn carry(app: &App, transfer: &SignedTransfer) -> Result<B256, Declined> {
         }
         Err(error) => return Err(error.into()),
     };
-    // A transfer that may be taken back pays for nothing.
-    let kept = tokio::time::timeout(app.shop.timeout(), app.client.wait_final(done.block)).await;
-    kept.map_err(|_| {
-        let detail = "the ledger has the transaction and has not confirmed it yet; send the request again";
-        Problem::unavailable(detail, Duration::from_secs(10))
-    })??;
+    confirmed(app, done.block).await?;
     app.note_paid(transfer.to);
     Ok(done.transaction)
 }

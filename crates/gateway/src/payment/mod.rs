@@ -32,6 +32,19 @@ pub(crate) use shop::{Call, Shop};
 pub(crate) use sponsor::Sponsor;
 pub(crate) use windows::{Opened, Opening, close, open, ticked, unknown};
 
+/// Waits until the chain's finality rule takes a block, since a transaction that may be taken back pays for nothing; not for
+/// longer than a payment is waited for.
+async fn confirmed(app: &App, block: u64) -> Result<(), Problem> {
+    match tokio::time::timeout(app.shop.timeout(), app.client.wait_final(block)).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => {
+            let detail =
+                "the ledger has the transaction and has not confirmed it yet; send the request again";
+            Err(Problem::unavailable(detail, Duration::from_secs(10)))
+        }
+    }
+}
+
 /// What came of a paid call.
 pub(crate) enum Outcome<T> {
     /// It was served, and paid.

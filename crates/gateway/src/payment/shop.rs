@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use residual_client::{Client, LedgerError, TokenDomain, TokenError};
+use residual_ledger::Finality;
 use residual_meter::{MAX_TICKS, WITHDRAW_DELAYS_S};
 use residual_primitives::{Address, Amount, B256, signed::ChannelConfig};
 use residual_x402::{
@@ -65,6 +66,8 @@ pub(crate) struct Shop {
     name: String,
     version: String,
     gateway: Address,
+    /// Whether blocks are taken for good while a caller can wait for it, as `exact` makes them.
+    settles_soon: bool,
     rules: PaymentRules,
 }
 
@@ -86,6 +89,7 @@ impl Shop {
             version: text(&domain.domain().version),
             domain,
             gateway,
+            settles_soon: matches!(client.chain().config().finality, Finality::Latest | Finality::Depth(_)),
             rules,
         })
     }
@@ -148,7 +152,11 @@ impl Shop {
             channel_state: None,
             voucher_state: None,
         };
-        vec![way(batch::SCHEME, batch::fields(&batched)), way(exact::SCHEME, batch::fields(&exact))]
+        let mut ways = vec![way(batch::SCHEME, batch::fields(&batched))];
+        if self.settles_soon {
+            ways.push(way(exact::SCHEME, batch::fields(&exact)));
+        }
+        ways
     }
 
     fn required(&self, call: &Call, error: &str) -> PaymentRequired {

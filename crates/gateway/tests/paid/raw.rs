@@ -164,6 +164,27 @@ async fn ch_3_what_was_given_back_pays_for_nothing() {
     world.client.audit().await.unwrap();
 }
 
+/// CH-3: what waits for its withdrawal is not given back a second time, out of what was charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn ch_3_a_refund_leaves_a_pending_withdrawal_to_itself() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    payer.call(world.call(&gateway, &world.digits[2])).await.unwrap();
+    let row = world.client.channel_rows().await.unwrap().remove(0);
+    // All that was not charged is asked for on the ledger, and then of the gateway.
+    drop(payer);
+    world.client.close_channel(&account, row.channel, false).await.unwrap();
+    let payer = world.payer(2, plenty()).await;
+    let refused = payer.refund(world.url(&gateway)).await.unwrap_err();
+    assert!(refused.to_string().contains("nothing is left to give back"), "{refused}");
+    gateway.shut_down().await.unwrap();
+    let escrow = world.client.escrow(row.channel).await.unwrap();
+    assert!(escrow.balance > escrow.pending_withdrawal, "what was charged is still there");
+    world.client.audit().await.unwrap();
+}
+
 /// MET-2: what was paid once is done again for nothing so often and no more, also by many at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn met_2_a_paid_call_is_repeated_so_often_and_no_more() {
