@@ -360,7 +360,7 @@ impl<'c> Payer<'c> {
         }
     }
 
-    /// Has what is left in the channel paid back by the gateway, which pays the gas. None when there is no channel.
+    /// Has what is left in the channel paid back by the gateway, which pays the gas. None when nothing is.
     ///
     /// # Errors
     /// See [`SpendError`]; `residual channel close` takes the money back without the gateway.
@@ -408,6 +408,9 @@ impl<'c> Payer<'c> {
                 });
             }
             let again = asked(&response)?;
+            if again.error.as_deref() == Some(reason::REFUND_NOTHING) {
+                return Ok(None);
+            }
             if !self.corrected(open, &again).await? {
                 let reason = again.error.unwrap_or_default();
                 return Err(SpendError::Refused { reason, detail: detail_of(response).await });

@@ -224,7 +224,7 @@ impl Payer<'_> {
         let &Windows { unit_price, max_ticks, terms_hash } = offered;
         let terms = self.client.terms(TermsId(terms_hash)).await?;
         let token = self.client.currency().token;
-        if !terms.is_some_and(|terms| (terms.inference_unit_price, terms.currency) == (unit_price, token)) {
+        if terms.is_none_or(|terms| (terms.inference_unit_price, terms.currency) != (unit_price, token)) {
             return Err(SpendError::OtherTerms { price: unit_price, terms: terms_hash });
         }
         let (base, share) = (open.charged, open.share(self.budget.total));

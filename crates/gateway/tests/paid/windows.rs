@@ -61,6 +61,7 @@ async fn windows_are_opened_used_settled_recorded_and_audited_to_the_unit() {
 
     let (refunded_from, refunded) = payer.refund(world.url(&gateway)).await.unwrap().unwrap();
     assert_eq!((refunded_from, refunded), (channel, Amount(deposited.0 - charged.0)));
+    assert_eq!(payer.refund(world.url(&gateway)).await.unwrap(), None, "that was all");
     let me = world.account(2).address();
     assert_eq!(world.balance(me).await, Amount(PURSE.0 - charged.0));
     let owner = world.account(1);
