@@ -14,7 +14,7 @@ use residual_primitives::{
 };
 use tempfile::tempdir;
 
-use crate::parties::{Payer, Window, channels, charge, claims, escrow, open};
+use crate::parties::{Payer, Window, channels, charge, claims, escrow, open, taken_away};
 
 #[test]
 fn ticks_are_charged_and_redeemed() {
@@ -459,25 +459,25 @@ fn a_window_or_tick_that_cannot_be_written_does_not_go() {
     let mut purse = purse(dir.path(), &payer, escrow(1_000));
     let foreign = purse.open_window(&plan(0, 2, 100), &seed(1), |digest| other.sign(digest));
     assert!(matches!(foreign, Err(OpenWindowError::Refused(PromiseError::Signature(_)))));
-    let draft = dir.path().join(format!("{}.purse.new", payer.channel_id));
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     let unwritten = purse.open_window(&plan(0, 2, 100), &seed(1), |digest| payer.sign(digest));
     assert!(matches!(unwritten, Err(OpenWindowError::Refused(PromiseError::File(_)))));
     assert_eq!((purse.promised(), purse.window().is_some()), (Amount::ZERO, false));
-    fs::remove_dir(&draft).unwrap();
+    fs::rename(elsewhere, dir.path()).unwrap();
     purse.open_window(&plan(0, 2, 100), &seed(1), |digest| payer.sign(digest)).unwrap();
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     assert!(matches!(purse.tick(), Err(TickError::File(_))));
     assert!(purse.end_window().is_err());
     assert_eq!(purse.charged_at_most(), Amount::ZERO);
-    fs::remove_dir(&draft).unwrap();
+    fs::rename(elsewhere, dir.path()).unwrap();
     assert_eq!(purse.tick().unwrap().index, 1);
     // A flush serves a whole reserve.
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     for index in 2..=RESERVED_TICKS {
         assert_eq!(purse.tick().unwrap().index, index);
     }
     assert!(matches!(purse.tick(), Err(TickError::File(_))));
+    fs::rename(elsewhere, dir.path()).unwrap();
 }
 
 /// Every flipped byte and every shorter file of a purse with a window is found.
