@@ -99,7 +99,9 @@ impl Client {
             match self.publish_usage(gateway, epoch, &entries, &assets).await {
                 // The log was restored from an older copy: what it has of this epoch was committed to with more.
                 Err(UsageError::OtherRoot { .. }) if epoch < first => standing.push(epoch),
-                published => drop(published?),
+                published => {
+                    published?;
+                }
             }
         }
         // A block that may be taken back is no place to keep the only word of it.

@@ -152,7 +152,6 @@ pub fn flushed_by(work: impl FnOnce()) -> Vec<std::path::PathBuf> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on is to stop there")]
 mod tests {
     use std::fs;
 
