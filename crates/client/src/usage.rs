@@ -509,6 +509,7 @@ fn record_of(
         MeterLane::Voucher { channel_id } => (Lane::Voucher, channel_id),
         MeterLane::Tick { channel_id, .. } => (Lane::Tick, channel_id),
         MeterLane::Exact { payment_id } => (Lane::Exact, payment_id),
+        MeterLane::WrittenOff { channel_id } => (Lane::WrittenOff, channel_id),
     };
     UsageRecord::new(UsageFields {
         gateway,
