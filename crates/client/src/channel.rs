@@ -387,7 +387,8 @@ impl Client {
         Ok(meter)
     }
 
-    /// Claims what the meter holds vouchers for, settles it into the asset's till and sweeps that.
+    /// Claims what the meter holds vouchers for, settles it into the asset's tills, the gateway's as its operator too, and
+    /// sweeps those.
     ///
     /// Repeating it after an interruption goes on where it stopped: a claim of what was claimed is a no-op (CH-1).
     ///
@@ -399,11 +400,14 @@ impl Client {
         meter: &Meter,
         asset: AssetId,
     ) -> Result<Redeemed, ChannelError> {
-        let till = Till::own(asset, RevenueKind::Inference);
-        let receiver = self.till_address(&till);
+        let mut tills = vec![Till::own(asset, RevenueKind::Inference)];
+        let as_operator = self.granted_tills(Some(asset), Some(gateway.address())).await?;
+        tills.extend(as_operator.into_iter().filter(|till| till.kind == RevenueKind::Inference));
+        let receivers: Vec<Address> = tills.iter().map(|till| self.till_address(till)).collect();
         let mut redeemed = Redeemed::default();
         for batch in meter.redeemable(Amount(1))? {
-            let batch: Vec<_> = batch.into_iter().filter(|claim| claim.config.receiver == receiver).collect();
+            let batch: Vec<_> =
+                batch.into_iter().filter(|claim| receivers.contains(&claim.config.receiver)).collect();
             if batch.is_empty() {
                 continue;
             }
@@ -419,7 +423,9 @@ impl Client {
                 let _ = meter.claimed(channel, total);
             }
         }
-        redeemed.swept.extend(self.settle_and_sweep(gateway, &till, self.currency().token).await?);
+        for till in &tills {
+            redeemed.swept.extend(self.settle_and_sweep(gateway, till, self.currency().token).await?);
+        }
         Ok(redeemed)
     }
 

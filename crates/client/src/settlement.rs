@@ -50,6 +50,23 @@ pub struct SignedDeposit {
     pub signature: Bytes,
 }
 
+impl SignedDeposit {
+    fn call(&self) -> ChannelsContract::depositCall {
+        let consent = (
+            U256::from(self.valid_after_s),
+            U256::from(self.valid_before_s),
+            self.salt,
+            self.signature.clone(),
+        );
+        ChannelsContract::depositCall {
+            config: on_ledger(&self.config),
+            amount: self.amount.0,
+            collector: CANONICAL_EIP3009_COLLECTOR,
+            collectorData: consent.abi_encode_params().into(),
+        }
+    }
+}
+
 /// A transfer that its payer signed (EIP-3009).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedTransfer {
@@ -92,6 +109,30 @@ impl SignedTransfer {
     #[must_use]
     pub fn id(&self) -> B256 {
         crate::digest_of_parts(&[self.token.as_slice(), self.from.as_slice(), self.nonce.as_slice()])
+    }
+}
+
+/// What a gateway carries to the ledger for a payer, and pays the gas of.
+#[derive(Debug, Clone, Copy)]
+pub enum Sponsored<'a> {
+    /// Into a channel.
+    Deposit(&'a SignedDeposit),
+    /// Into a till.
+    Transfer(&'a SignedTransfer),
+    /// Out of a channel, back to its payer.
+    Refund(&'a ChannelConfig, Amount),
+}
+
+impl Sponsored<'_> {
+    fn transaction(self) -> Transaction {
+        match self {
+            Self::Deposit(deposit) => Transaction::call(CANONICAL_CHANNELS, &deposit.call()),
+            Self::Transfer(transfer) => Transaction::call(transfer.token, &transfer.call()),
+            Self::Refund(config, amount) => {
+                let call = ChannelsContract::refundCall { config: on_ledger(config), amount: amount.0 };
+                Transaction::call(CANONICAL_CHANNELS, &call)
+            }
+        }
     }
 }
 
@@ -155,7 +196,29 @@ impl Client {
         })
     }
 
-    /// Carries a signed deposit to the ledger at the gateway's expense.
+    /// What a gas costs now, in wei, by what this account would pay; what a rollup asks beside it is not in it.
+    ///
+    /// # Errors
+    /// When gas is dearer than the configuration allows, or the ledger cannot be reached.
+    pub async fn wei_per_gas(&self, account: &Account) -> Result<u128, LedgerError> {
+        Ok(self.sender(account).await?.wei_per_gas().await?)
+    }
+
+    /// How much gas the ledger would take for it now, with a margin. `gas_max` is the most that it may take: a payer with
+    /// code (ERC-1271, EIP-7702) decides what its signature costs to check.
+    ///
+    /// # Errors
+    /// When the ledger would not take it, it takes more, or the ledger cannot be reached.
+    pub async fn sponsored_gas(
+        &self,
+        gateway: &Account,
+        what: Sponsored<'_>,
+        gas_max: u64,
+    ) -> Result<u64, LedgerError> {
+        Ok(self.sender(gateway).await?.estimate(&what.transaction().within(gas_max)).await?)
+    }
+
+    /// Carries a signed deposit to the ledger at the gateway's expense, with at most so much gas.
     ///
     /// # Errors
     /// When the ledger refuses, among others because it was carried out before, or cannot be reached.
@@ -163,35 +226,11 @@ impl Client {
         &self,
         gateway: &Account,
         deposit: &SignedDeposit,
+        gas_max: u64,
     ) -> Result<Deposited, LedgerError> {
-        let data = (
-            U256::from(deposit.valid_after_s),
-            U256::from(deposit.valid_before_s),
-            deposit.salt,
-            deposit.signature.clone(),
-        );
-        let call = ChannelsContract::depositCall {
-            config: on_ledger(&deposit.config),
-            amount: deposit.amount.0,
-            collector: CANONICAL_EIP3009_COLLECTOR,
-            collectorData: data.abi_encode_params().into(),
-        };
-        let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
+        let transaction = Sponsored::Deposit(deposit).transaction().within(gas_max);
+        let receipt = self.sender(gateway).await?.send(&transaction).await?;
         Ok(Deposited { transaction: receipt.transaction_hash, block: receipt.block_number })
-    }
-
-    /// Whether the ledger would take a signed transfer now.
-    ///
-    /// # Errors
-    /// When it would not, or cannot be reached.
-    pub async fn check_transfer(
-        &self,
-        gateway: &Account,
-        transfer: &SignedTransfer,
-    ) -> Result<(), LedgerError> {
-        let transaction = Transaction::call(transfer.token, &transfer.call());
-        self.sender(gateway).await?.simulate(&transaction).await?;
-        Ok(())
     }
 
     /// Whether this gateway has carried a signed transfer to the ledger, or has begun to.
@@ -206,8 +245,8 @@ impl Client {
         Ok(self.sender(gateway).await?.has_signed(transfer.id())?)
     }
 
-    /// Carries a signed transfer to the ledger at the gateway's expense. Repeated, also after a crash, it answers with the
-    /// same transaction.
+    /// Carries a signed transfer to the ledger at the gateway's expense, with at most so much gas. Repeated, also after a
+    /// crash, it answers with the same transaction.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -215,8 +254,9 @@ impl Client {
         &self,
         gateway: &Account,
         transfer: &SignedTransfer,
+        gas_max: u64,
     ) -> Result<Deposited, LedgerError> {
-        let transaction = Transaction::call(transfer.token, &transfer.call());
+        let transaction = Sponsored::Transfer(transfer).transaction().within(gas_max);
         let receipt = self.sender(gateway).await?.send_once(transfer.id(), &transaction).await?;
         let moved = receipt.events::<TestUSD::Transfer>(transfer.token).any(|moved| {
             (moved.from, moved.to, moved.value) == (transfer.from, transfer.to, U256::from(transfer.value.0))
@@ -279,7 +319,7 @@ impl Client {
         Ok(outcome)
     }
 
-    /// Gives the payer back `amount` of a channel. What was given back.
+    /// Gives the payer back `amount` of a channel, with at most so much gas. What was given back.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -288,9 +328,10 @@ impl Client {
         gateway: &Account,
         config: &ChannelConfig,
         amount: Amount,
+        gas_max: u64,
     ) -> Result<(Deposited, Amount), LedgerError> {
-        let call = ChannelsContract::refundCall { config: on_ledger(config), amount: amount.0 };
-        let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
+        let transaction = Sponsored::Refund(config, amount).transaction().within(gas_max);
+        let receipt = self.sender(gateway).await?.send(&transaction).await?;
         let refunded = receipt.event::<ChannelsContract::Refunded>(CANONICAL_CHANNELS);
         let refunded = refunded.map_or(Amount::ZERO, |refunded| Amount(refunded.amount));
         let done = Deposited { transaction: receipt.transaction_hash, block: receipt.block_number };
@@ -301,6 +342,19 @@ impl Client {
     #[must_use]
     pub fn till_address(&self, till: &Till) -> Address {
         till.address(self.contracts())
+    }
+
+    /// What settling and sweeping a till would bring: what lies in it, and what was claimed for it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn waiting_for(&self, till: &Till, token: Address) -> Result<Amount, LedgerError> {
+        let receiver = self.till_address(till);
+        let settled =
+            self.call(CANONICAL_CHANNELS, &ChannelsContract::receiversCall { receiver, token }).await?;
+        let claimed = Amount(settled.totalClaimed.saturating_sub(settled.totalSettled));
+        let there = self.balance(receiver, token).await?;
+        Ok(Amount(there.0.saturating_add(claimed.0)))
     }
 
     /// Sends what was claimed for a till there, and brings what lies in it into its asset's revenue. Nothing there is no

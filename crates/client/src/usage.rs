@@ -120,7 +120,7 @@ pub struct PublishedEpoch {
     pub root: B256,
 }
 
-/// One use, as an owner sees it.
+/// One use, or what was written off, as an owner sees it.
 #[derive(Debug, Clone, Serialize)]
 pub struct UsageRow {
     /// The gateway.
@@ -133,7 +133,7 @@ pub struct UsageRow {
     pub at_s: u64,
     /// What was used.
     pub asset: AssetId,
-    /// `voucher`, `tick` or `exact`.
+    /// `voucher`, `tick` or `exact`; `written-off` of what the gateway gives up, which is no use.
     pub lane: &'static str,
     /// Who paid.
     pub payer: Address,
@@ -145,7 +145,7 @@ pub struct UsageRow {
     pub units: u32,
     /// The price of one.
     pub unit_price: Amount,
-    /// What was charged.
+    /// What was charged; what is given up.
     pub amount: Amount,
 }
 
@@ -182,6 +182,21 @@ pub struct UsageProof {
     pub record: B256,
 }
 
+/// What a gateway gave up of a channel, since its claim would have cost more than it brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WrittenOff {
+    /// The gateway.
+    pub gateway: Address,
+    /// The channel.
+    pub channel: B256,
+    /// What was used.
+    pub asset: AssetId,
+    /// In which token.
+    pub token: Address,
+    /// How much.
+    pub amount: Amount,
+}
+
 /// What the audit found in usage records.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct UsageAudit {
@@ -191,8 +206,10 @@ pub struct UsageAudit {
     pub records: u64,
     /// Channels and payments compared with the ledger.
     pub sources: usize,
-    /// Recorded and not claimed yet, in the currency.
+    /// Recorded and neither claimed nor written off yet, in the currency.
     pub outstanding: Amount,
+    /// What gateways gave up, channel by channel: recorded, not claimed, and said so.
+    pub written_off: Vec<WrittenOff>,
     /// Epochs that were committed to and whose files are not here: nothing of their gateway was compared.
     pub missing: Vec<(Address, u64)>,
 }
@@ -409,19 +426,51 @@ impl Client {
             found.epochs += 1;
             found.records += commitment.records;
         }
+        let tills = self.operators_tills_to(block).await.map_err(crate::AuditError::from)?;
+        let channels = self.channels_by_authorizer(&tills, block).await?;
         for (gateway, checker) in checkers {
             let totals = checker.into_totals();
-            self.compare_channels(gateway, &totals, block, &mut found).await?;
-            self.compare_tills(gateway, &totals, block).await?;
+            let of_gateway = channels.get(&gateway).cloned().unwrap_or_default();
+            self.compare_channels(gateway, &totals, of_gateway, block, &mut found).await?;
+            self.compare_tills(gateway, &totals, &tills, block).await?;
         }
         Ok(found)
     }
 
-    /// No channel of the gateway may have been claimed beyond what was recorded.
+    /// The channels that pay an inference till of an asset, by whose key claims from them: a claim may be sent by anybody
+    /// whom that key has signed for, so who sent it tells nothing. Channels with another receiver are none of a gateway's
+    /// business: their receiver may claim by itself, and nothing of it is an asset's.
+    async fn channels_by_authorizer(
+        &self,
+        operators: &BTreeSet<Till>,
+        block: u64,
+    ) -> Result<BTreeMap<Address, BTreeSet<B256>>, LedgerError> {
+        let own =
+            self.lineage().await?.into_iter().map(|(asset, _)| Till::own(asset, RevenueKind::Inference));
+        let tills = own.chain(operators.iter().copied().filter(|till| till.kind == RevenueKind::Inference));
+        let tills: BTreeSet<Address> = tills.map(|till| self.till_address(&till)).collect();
+        let query = LogQuery {
+            events: vec![ChannelsContract::ChannelCreated::SIGNATURE_HASH],
+            ..LogQuery::of([CANONICAL_CHANNELS])
+        };
+        let mut channels = BTreeMap::<Address, BTreeSet<B256>>::new();
+        for log in self.logs_to(query, block).await? {
+            let created = crate::decode::<ChannelsContract::ChannelCreated>(&log)
+                .ok_or_else(|| LedgerError::unexpected("a channel that was made"))?;
+            if tills.contains(&created.config.receiver) {
+                channels.entry(created.config.receiverAuthorizer).or_default().insert(created.channelId);
+            }
+        }
+        Ok(channels)
+    }
+
+    /// No channel of the gateway may have been claimed beyond what was recorded: none that its key claims from, none that it
+    /// sent a claim of itself, and none that it recorded.
     async fn compare_channels(
         &self,
         gateway: Address,
         totals: &Totals,
+        mut channels: BTreeSet<B256>,
         block: u64,
         found: &mut UsageAudit,
     ) -> Result<(), crate::AuditError> {
@@ -432,8 +481,7 @@ impl Client {
         };
         let from = self.suite().deployment.block.number;
         let logs = self.chain().logs(&query, from, block).await.map_err(LedgerError::from)?;
-        let mut channels: BTreeSet<B256> =
-            logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
+        channels.extend(logs.iter().filter_map(|log| log.topics().get(1).copied()));
         let of_gateway = totals.iter().filter(|(_, recorded)| recorded.gateway == gateway);
         channels.extend(of_gateway.filter(|(_, recorded)| !recorded.is_exact).map(|(channel, _)| channel));
         for channel in channels {
@@ -445,7 +493,12 @@ impl Client {
                 );
             }
             let outstanding = totals.outstanding(channel, claimed);
-            found.outstanding = [found.outstanding, outstanding].into_iter().sum();
+            found.outstanding.0 = found.outstanding.0.saturating_add(outstanding.0);
+            let amount = totals.written_off(channel, claimed);
+            if let Some(recorded) = totals.get(channel).filter(|_| amount > Amount::ZERO) {
+                let (asset, token) = (recorded.asset, recorded.token);
+                found.written_off.push(WrittenOff { gateway, channel, asset, token, amount });
+            }
             found.sources += 1;
         }
         Ok(())
@@ -456,6 +509,7 @@ impl Client {
         &self,
         gateway: Address,
         totals: &Totals,
+        operators: &BTreeSet<Till>,
         block: u64,
     ) -> Result<(), crate::AuditError> {
         let token = self.currency().token;
@@ -463,34 +517,41 @@ impl Client {
         for (_, recorded) in totals.iter() {
             if recorded.is_exact && recorded.token == token {
                 let sum = paid.entry(recorded.asset).or_default();
-                *sum = [*sum, recorded.charged].into_iter().sum();
+                // What a gateway writes down may be beyond all money.
+                sum.0 = sum.0.saturating_add(recorded.charged.0);
             }
         }
         for (asset, exact) in paid {
-            let receiver = self.till_address(&Till::own(asset, RevenueKind::Inference));
-            let settled = ChannelsContract::receiversCall { receiver, token };
-            let settled = self.call_at(CANONICAL_CHANNELS, &settled, block).await?.totalSettled;
-            let query = LogQuery {
-                addresses: vec![token],
-                events: vec![TestUSD::Transfer::SIGNATURE_HASH],
-                indexed: [Vec::new(), vec![receiver.into_word()], Vec::new()],
-            };
-            let from = self.suite().deployment.block.number;
-            let logs = self.chain().logs(&query, from, block).await.map_err(LedgerError::from)?;
-            let came = logs.iter().filter_map(crate::decode::<TestUSD::Transfer>).map(|moved| moved.value);
-            let arrived = came.fold(U256::ZERO, U256::saturating_add).saturating_to();
-            let recorded = [exact, Amount(settled)].into_iter().sum();
-            if Amount(arrived) < recorded {
-                return Err(UsageDifference::NeverArrived {
-                    gateway,
-                    asset,
-                    arrived: Amount(arrived),
-                    recorded,
-                }
-                .into());
+            let of_gateway = operators.iter().copied().filter(|till| {
+                (till.asset, till.kind, till.operator) == (asset, RevenueKind::Inference, gateway)
+            });
+            let tills = std::iter::once(Till::own(asset, RevenueKind::Inference)).chain(of_gateway);
+            let (mut arrived, mut recorded) = (Amount::ZERO, exact);
+            for till in tills {
+                let receiver = self.till_address(&till);
+                let settled = ChannelsContract::receiversCall { receiver, token };
+                let settled = self.call_at(CANONICAL_CHANNELS, &settled, block).await?.totalSettled;
+                recorded.0 = recorded.0.saturating_add(settled);
+                // Anybody may send a till as much as there is, again and again.
+                arrived.0 = arrived.0.saturating_add(self.came_to(receiver, token, block).await?.0);
+            }
+            if arrived < recorded {
+                return Err(UsageDifference::NeverArrived { gateway, asset, arrived, recorded }.into());
             }
         }
         Ok(())
+    }
+
+    /// All that an account ever got of a token since the marketplace was made, up to a block.
+    async fn came_to(&self, receiver: Address, token: Address, block: u64) -> Result<Amount, LedgerError> {
+        let query = LogQuery {
+            addresses: vec![token],
+            events: vec![TestUSD::Transfer::SIGNATURE_HASH],
+            indexed: [Vec::new(), vec![receiver.into_word()], Vec::new()],
+        };
+        let logs = self.logs_to(query, block).await?;
+        let came = logs.iter().filter_map(crate::decode::<TestUSD::Transfer>).map(|moved| moved.value);
+        Ok(Amount(came.fold(U256::ZERO, U256::saturating_add).saturating_to()))
     }
 }
 

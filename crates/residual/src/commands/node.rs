@@ -119,7 +119,11 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         .iter()
         .map(|served| {
             let price = client.currency().show(served.unit_price);
-            format!("  serves     {} at {price} a call: {}\n", served.name, served.asset)
+            let part = match what.operator_bps {
+                0 => String::new(),
+                bps => format!(", of which {bps} basis points are the operator's"),
+            };
+            format!("  serves     {} at {price} a call{part}: {}\n", served.name, served.asset)
         })
         .collect();
     output.result(&up, |_| {
@@ -150,11 +154,16 @@ async fn gateway(
     let config = GatewayConfig {
         public_url: what.public_url.clone(),
         serving: what.serve.iter().cloned().chain(also).collect(),
+        operator_bps: what.operator_bps,
+        coin_price: what
+            .coin_price
+            .as_deref()
+            .map(|price| Amount::parse_tokens(price, decimals))
+            .transpose()?,
         unclaimed_cap: Amount::parse_tokens(UNCLAIMED_CAP, decimals)?,
         origins: what.gateway_origins.clone(),
         payments: PaymentRules { withdraw_delay_s: what.withdraw_delay_s, ..PaymentRules::default() },
         settlement: SettlementRules {
-            coin_price: Amount::parse_tokens(&what.coin_price, decimals)?,
             interval: Duration::from_secs(what.settle_every_s),
             ..SettlementRules::default()
         },
