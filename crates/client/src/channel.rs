@@ -421,7 +421,7 @@ impl Client {
             if batch.is_empty() {
                 continue;
             }
-            let ClaimedRows { claimed, refused } = self.claim_rows(gateway, &batch).await?;
+            let ClaimedRows { claimed, refused, .. } = self.claim_rows(gateway, &batch).await?;
             if let Some((_, error)) = refused.into_iter().next() {
                 return Err(error.into());
             }

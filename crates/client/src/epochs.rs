@@ -11,8 +11,9 @@ use tokio::task::block_in_place;
 
 use crate::{Client, LedgerError, UsageError, now_s};
 
-/// How long a channel of which all is claimed is remembered after its last use, in seconds.
-const FORGET_AFTER_S: u64 = 30 * 24 * 60 * 60;
+/// How long a channel of which all is claimed is remembered after its last use, in seconds: longer than any chain takes to
+/// call a block final, and than anybody repeats a request.
+const FORGET_AFTER_S: u64 = 24 * 60 * 60;
 
 /// Why an epoch was not closed, or not published; repeated, it goes on where it stopped.
 #[derive(Debug, thiserror::Error)]

@@ -187,19 +187,31 @@ impl Client {
         Ok(Got { licence, version, written, present, bytes })
     }
 
-    /// Opens the newest version that a licence opens, with the blocks and keys of this data directory, without writing its
-    /// files anywhere.
+    /// Opens the newest version that a licence opens, with the key and the blocks that `gateway` gives, or, without one, with
+    /// those of this data directory; its files are written nowhere.
     pub(crate) async fn open_licensed(
         &self,
+        gateway: Option<&RemoteGateway>,
         holder: &Account,
         licence: LicenceId,
     ) -> Result<(u32, OpenVersion<residual_content::DirectoryStore>), GetError> {
         let licensed = self.licensed(licence).await?;
         let version = *licensed.facts.versions.end();
         let record = self.version_record_at(licence.asset(), version, licensed.block).await?;
-        let key = self.request_key(None, holder, &licensed, version, &record).await?;
-        let store = self.blocks()?;
-        Ok((version, tokio::task::block_in_place(|| OpenVersion::open(store, &record, &key))?))
+        let key = self.request_key(gateway, holder, &licensed, version, &record).await?;
+        let opened = tokio::task::block_in_place(|| -> Result<_, GetError> {
+            let store = self.blocks()?;
+            if let Some(gateway) = gateway {
+                fetch(gateway, &store, &record, Present::Trust, BLOCKS_IN_FLIGHT, &mut |_| {})?;
+            }
+            Ok(OpenVersion::open(store, &record, &key)?)
+        })?;
+        Ok((version, opened))
+    }
+
+    /// What the final blocks say of a licence.
+    pub(crate) async fn licence_facts(&self, licence: LicenceId) -> Result<LicenceFacts, KeyError> {
+        Ok(self.licensed(licence).await?.facts)
     }
 
     /// Asks for the version's key as any buyer does: signed for one gateway, without one for whoever controls the asset,

@@ -2,9 +2,9 @@
 
 use residual_content::{DirectoryStore, KeyringError, OpenError, OpenVersion};
 use residual_ledger::Account;
-use residual_primitives::{Amount, AssetId, AssetKind, LicenceId, Rights, TermsId};
+use residual_primitives::{Address, Amount, AssetId, AssetKind, LicenceId, Rights, TermsId};
 
-use crate::{Client, GetError, LedgerError};
+use crate::{Client, GetError, LedgerError, RemoteGateway, now_s};
 
 /// Why a model is not served.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,28 @@ pub enum ServeError {
         /// What it gives.
         rights: Rights,
     },
+    /// The licence is somebody else's.
+    #[error(
+        "expected licence {licence} to be held by the gateway's account {operator}, found {holder}: send it there"
+    )]
+    NotHeld {
+        /// The licence.
+        licence: LicenceId,
+        /// The gateway's account.
+        operator: Address,
+        /// Who holds it.
+        holder: Address,
+    },
+    /// The licence has ended.
+    #[error(
+        "expected licence {licence} to last, found that it ended at {at_s} (UNIX seconds): renew it or buy another"
+    )]
+    Ended {
+        /// The licence.
+        licence: LicenceId,
+        /// When.
+        at_s: u64,
+    },
     /// No offer says what a call costs.
     #[error(
         "expected {asset} to be offered under terms with an inference_unit_price, found none: attach such terms first"
@@ -67,6 +89,24 @@ pub enum ServeError {
     Ledger(#[from] LedgerError),
 }
 
+impl ServeError {
+    /// Whether the ledger says so, rather than that it cannot be asked now.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        use ServeError::{Ended, NoAccess, NoPrice, NoRight, NotAModel, NotHeld, OtherAsset};
+        matches!(
+            self,
+            NotAModel { .. }
+                | NoAccess { .. }
+                | OtherAsset { .. }
+                | NoRight { .. }
+                | NotHeld { .. }
+                | Ended { .. }
+                | NoPrice { .. }
+        )
+    }
+}
+
 /// What a call of a model costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallPrice {
@@ -78,7 +118,8 @@ pub struct CallPrice {
 
 impl Client {
     /// Opens the newest version of a model for serving it: with the publisher's keys if they are here, else with a
-    /// licence of the operator's that gives the right `INFER`.
+    /// licence of the operator's that gives the right `INFER`. What a licence opens comes from the gateway `from`, or,
+    /// without one, from the keys and blocks of this data directory.
     ///
     /// # Errors
     /// See [`ServeError`].
@@ -87,22 +128,15 @@ impl Client {
         operator: &Account,
         asset: AssetId,
         licence: Option<LicenceId>,
+        from: Option<&RemoteGateway>,
     ) -> Result<(u32, OpenVersion<DirectoryStore>), ServeError> {
         let row = self.asset_row(asset).await?;
         if row.kind != AssetKind::Model {
             return Err(ServeError::NotAModel { asset, kind: row.kind });
         }
         if let Some(licence) = licence {
-            if licence.asset() != asset {
-                return Err(ServeError::OtherAsset { asset, licence });
-            }
-            let terms = self.licence_row(licence).await?.terms;
-            let terms = self.terms_row(terms).await?;
-            let rights = terms.ok_or_else(|| LedgerError::unexpected("a licence without terms"))?.rights;
-            if !rights.contain(Rights::INFER) {
-                return Err(ServeError::NoRight { licence, rights });
-            }
-            return Ok(self.open_licensed(operator, licence).await?);
+            self.may_serve(operator.address(), asset, licence).await?;
+            return Ok(self.open_licensed(from, operator, licence).await?);
         }
         let record = self.version_record(asset, row.versions).await?;
         let key = match self.keyring()?.version_key(asset, row.versions) {
@@ -113,6 +147,32 @@ impl Client {
         let store = self.blocks()?;
         let opened = tokio::task::block_in_place(|| OpenVersion::open(store, &record, &key))?;
         Ok((row.versions, opened))
+    }
+
+    /// Whether a licence gives its holder the right to serve a model now, by the final blocks.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn may_serve(
+        &self,
+        operator: Address,
+        asset: AssetId,
+        licence: LicenceId,
+    ) -> Result<(), ServeError> {
+        if licence.asset() != asset {
+            return Err(ServeError::OtherAsset { asset, licence });
+        }
+        let facts = self.licence_facts(licence).await.map_err(GetError::from)?;
+        if !facts.rights.contain(Rights::INFER) {
+            return Err(ServeError::NoRight { licence, rights: facts.rights });
+        }
+        if facts.holder != operator {
+            return Err(ServeError::NotHeld { licence, operator, holder: facts.holder });
+        }
+        match facts.expires_at_s {
+            Some(at_s) if at_s <= now_s() => Err(ServeError::Ended { licence, at_s }),
+            _ => Ok(()),
+        }
     }
 
     /// What a call costs: the lowest price of a unit of inference, in the marketplace's currency, among the terms that

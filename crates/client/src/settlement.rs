@@ -188,6 +188,8 @@ pub struct Deposited {
 pub struct ClaimedRows {
     /// Claimed: channel and its total now.
     pub claimed: Vec<(B256, Amount)>,
+    /// The newest block in which they were claimed.
+    pub block: u64,
     /// The ledger would not take these, for the reason that follows.
     pub refused: Vec<(B256, LedgerError)>,
 }
@@ -210,6 +212,15 @@ impl Client {
             escrow: Escrow { balance: confirmed.escrow.balance.min(newer.escrow.balance), ..newer.escrow },
             ..newer
         })
+    }
+
+    /// Goes on after a reorganisation that took back what this account had sent.
+    ///
+    /// # Errors
+    /// When the account is in use elsewhere.
+    pub async fn reorganised(&self, account: &Account) -> Result<(), LedgerError> {
+        self.sender(account).await?.ask_for_nonce().await;
+        Ok(())
     }
 
     /// A channel in the state after a block.
@@ -280,12 +291,13 @@ impl Client {
         self.call(transfer.token, &call).await
     }
 
-    /// Whether this gateway has carried a signed transfer to the ledger for this intent, or has begun to.
+    /// Whether this gateway has carried a signed transfer to the ledger for this intent, or is about to: not so when the
+    /// ledger took it and moved nothing.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// When the journal cannot be read or the ledger not be reached.
     pub async fn is_sponsored(&self, gateway: &Account, intent: B256) -> Result<bool, LedgerError> {
-        Ok(self.sender(gateway).await?.has_signed(intent)?)
+        Ok(self.sender(gateway).await?.is_under_way(intent).await?)
     }
 
     /// Carries a signed transfer to the ledger at the gateway's expense, with at most so much gas. Repeated for the same
@@ -333,9 +345,9 @@ impl Client {
         rows: &[VoucherClaim],
     ) -> Result<ClaimedRows, LedgerError> {
         let sender = self.sender(gateway).await?;
-        let mut outcome = ClaimedRows::default();
-        let mut good = Vec::new();
         let head = self.chain().head().await?.number;
+        let mut outcome = ClaimedRows { block: head, ..ClaimedRows::default() };
+        let mut good = Vec::new();
         for row in rows {
             let channel = self.channels().channel_id(&row.config);
             // Claimed already, in a block that is not final yet.
@@ -356,8 +368,8 @@ impl Client {
         }
         if !good.is_empty() {
             let claims = good.iter().map(|(_, row)| claim_on_ledger(row)).collect();
-            self.send(gateway, CANONICAL_CHANNELS, &ChannelsContract::claimCall { voucherClaims: claims })
-                .await?;
+            let call = ChannelsContract::claimCall { voucherClaims: claims };
+            outcome.block = self.send(gateway, CANONICAL_CHANNELS, &call).await?.block_number;
         }
         outcome.claimed.extend(good.into_iter().map(|(channel, row)| (channel, row.total_claimed)));
         Ok(outcome)

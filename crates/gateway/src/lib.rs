@@ -31,7 +31,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use residual_client::{
-    ChannelError, Client, DirectoryStore, EpochError, LedgerError, Person, StoreError, TokenError,
+    ChannelError, Client, DirectoryStore, EpochError, LedgerError, Person, RemoteGateway, StoreError,
+    TokenError,
 };
 use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
@@ -56,6 +57,9 @@ pub use settlement::SettlementRules;
 /// How many calls wait for a worker before others are told to come back.
 const WAITING_MAX: usize = 256;
 
+/// How many calls without a payment wait to be counted before others are told to come back.
+const UNPAID_WAITING_MAX: usize = 64;
+
 /// What a gateway serves, and to whom.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -65,6 +69,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The models that it serves.
     pub serving: Vec<Serving>,
+    /// The gateway that gives key and content of what is served under a licence; none: this data directory.
+    pub content_from: Option<Arc<RemoteGateway>>,
     /// The gateway's part of what its models earn, in basis points, 0 to 5000, as their controllers grant it: then they are
     /// paid through its own tills as their operator.
     pub operator_bps: u16,
@@ -94,6 +100,7 @@ impl Config {
             listen,
             public_url: None,
             serving: Vec::new(),
+            content_from: None,
             operator_bps: 0,
             coin_price: None,
             unclaimed_cap: Amount(u128::MAX),
@@ -153,6 +160,8 @@ pub(crate) struct App {
     pub(crate) blocks: Arc<DirectoryStore>,
     pub(crate) services: BTreeMap<AssetId, Service>,
     pub(crate) queue: Queue,
+    /// Where tensors are counted of calls that bring no payment, so that paid ones need not wait for them.
+    pub(crate) unpaid: Queue,
     pub(crate) meter: Meter,
     pub(crate) seats: payment::Seats,
     pub(crate) shop: payment::Shop,
@@ -165,6 +174,9 @@ pub(crate) struct App {
     pub(crate) gas: Arc<GasPrice>,
     /// Gas that is still given for others this hour.
     pub(crate) sponsor: payment::Sponsor,
+    /// Gas that is still given for other servers' transfers this hour.
+    pub(crate) facilitated: payment::Sponsor,
+    pub(crate) tills: settlement::Tills,
     /// One reader of usage files at a time.
     pub(crate) usage_turn: Semaphore,
     /// Tills that were paid on the ledger and not swept yet.
@@ -245,12 +257,24 @@ impl Gateway {
         let blocks = Arc::new(client.blocks()?);
         let gas = Arc::new(GasPrice::new(config.coin_price.unwrap_or_default()));
         gas.renew(&client, &account).await?;
-        let sponsor = payment::Sponsor::new(config.payments.sponsored_gas_per_hour);
+        let sponsored = || payment::Sponsor::new(config.payments.sponsored_gas_per_hour);
+        let (sponsor, facilitated) = (sponsored(), sponsored());
         let shop = payment::Shop::open(&client, account.address(), config.payments, Arc::clone(&gas)).await?;
         let mut services = BTreeMap::new();
+        let mut failed = None;
         for serving in &config.serving {
-            let service = Service::open(&client, &account, serving, config.operator_bps).await?;
-            services.insert(serving.asset, service);
+            let from = config.content_from.as_deref();
+            match Service::open(&client, &account, serving, from, config.operator_bps).await {
+                Ok(service) => drop(services.insert(serving.asset, service)),
+                Err(error) => {
+                    tracing::error!(asset = %serving.asset, %error, "not served");
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        // What one model lacks, which its controller may have taken away, stops no other.
+        if let Some(error) = failed.filter(|_| services.is_empty()) {
+            return Err(error.into());
         }
         let meter = client.meter(account.address(), config.unclaimed_cap).await?;
         let begun = meter.epoch();
@@ -261,7 +285,7 @@ impl Gateway {
         let serving = services.values().map(|service| Served {
             asset: service.asset,
             name: service.name.clone(),
-            unit_price: service.unit_price,
+            unit_price: service.last_price().unit,
         });
         let serving = serving.collect();
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -272,6 +296,7 @@ impl Gateway {
             blocks,
             services,
             queue: Queue::new(workers, WAITING_MAX),
+            unpaid: Queue::new(1, UNPAID_WAITING_MAX),
             meter,
             seats: payment::Seats::default(),
             shop,
@@ -280,6 +305,8 @@ impl Gateway {
             untold: payment::facilitator::Untold::default(),
             gas,
             sponsor,
+            facilitated,
+            tills: settlement::Tills::default(),
             usage_turn: Semaphore::new(1),
             paid: Mutex::default(),
             public_url: config.public_url,

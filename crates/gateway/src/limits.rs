@@ -71,6 +71,12 @@ impl Default for Limits {
 
 tokio::task_local! {
     static ID: String;
+    static WORKING: Option<Arc<Working>>;
+}
+
+/// The caller's place that this task works in: whoever goes on when the caller has gone holds it until that is done.
+pub(crate) fn caller_place() -> Option<Arc<Working>> {
+    WORKING.try_with(Clone::clone).ok().flatten()
 }
 
 /// The id of the request that this task works on.
@@ -98,7 +104,7 @@ struct Bucket {
 
 /// A caller's request in work.
 #[derive(Debug)]
-struct Working {
+pub(crate) struct Working {
     gate: Arc<Gate>,
     caller: IpAddr,
 }
@@ -145,7 +151,7 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
             format!("expected at most {rate} requests a second from one address, found more; slow down");
         return Problem::too_many(detail, pause).into_response();
     }
-    let working = caller.map(|caller| Gate::begin(&gate, caller));
+    let working = caller.map(|caller| Gate::begin(&gate, caller).map(Arc::new));
     if matches!(working, Some(None)) {
         let most = gate.limits.concurrency_per_caller;
         let detail =
@@ -156,7 +162,8 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
         let detail = "expected fewer requests at once, found as many as are worked on; try again in a moment";
         return Problem::unavailable(detail, Duration::from_secs(1)).into_response();
     };
-    match tokio::time::timeout(gate.limits.time, next.run(request)).await {
+    let answered = WORKING.scope(working.flatten(), next.run(request));
+    match tokio::time::timeout(gate.limits.time, answered).await {
         Ok(response) => response,
         Err(_) => {
             let detail =

@@ -1,10 +1,14 @@
 //! The models that are served: each loaded once, its price and its till, and the queue before the processor.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
-use residual_client::{Client, Person, ServeError, Till};
+use residual_client::{CallPrice, Client, Person, RemoteGateway, ServeError, Till};
 use residual_inference::{CardError, InputCard, Limits, LoadError, ModelCard, Served};
-use residual_primitives::{Address, Amount, AssetId, LicenceId, RevenueKind, TermsId};
+use residual_primitives::{Address, AssetId, LicenceId, RevenueKind};
 use residual_x402::extensions;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -92,14 +96,40 @@ pub enum ServiceError {
     },
 }
 
+/// How often is looked whether a model may still be served, and at which price.
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(60);
+
+/// For how long a caller is sent away from a model that is not served at present.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// At which price a model is served.
+#[derive(Debug)]
+struct Offer {
+    price: CallPrice,
+    /// Why it is not served at present.
+    withdrawn: Option<String>,
+}
+
+impl ServiceError {
+    /// Whether the ledger says so, rather than that it cannot be asked now.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::NotGranted { .. } => true,
+            Self::Serve(error) => error.is_refusal(),
+            _ => false,
+        }
+    }
+}
+
 /// A model that is served.
 pub(crate) struct Service {
     pub(crate) asset: AssetId,
     pub(crate) name: String,
     pub(crate) version: u32,
-    /// The terms that the price is of.
-    pub(crate) terms: TermsId,
-    pub(crate) unit_price: Amount,
+    /// The gateway's account, and its licence when the publisher's keys are not here.
+    operator: Address,
+    licence: Option<LicenceId>,
+    offer: RwLock<Offer>,
     pub(crate) till: Till,
     pub(crate) receiver: Address,
     pub(crate) model: Arc<Served>,
@@ -123,16 +153,14 @@ impl Service {
         client: &Client,
         operator: &Person,
         serving: &Serving,
+        from: Option<&RemoteGateway>,
         operator_bps: u16,
     ) -> Result<Self, ServiceError> {
         let asset = serving.asset;
         let till = till_of(asset, operator.address(), operator_bps);
-        if operator_bps > 0 && !client.is_granted(&till).await.map_err(ServeError::from)? {
-            client.asset_row(asset).await.map_err(ServeError::from)?;
-            return Err(ServiceError::NotGranted { asset, operator: till.operator, operator_bps });
-        }
+        check_grant(client, &till).await?;
         let price = client.call_price(asset).await?;
-        let (version, content) = client.open_for_serving(operator, asset, serving.licence).await?;
+        let (version, content) = client.open_for_serving(operator, asset, serving.licence, from).await?;
         let limits = Limits::default();
         let weights: Vec<_> =
             content.files().iter().filter(|file| file.path.as_str().ends_with(".onnx")).collect();
@@ -166,14 +194,70 @@ impl Service {
             asset,
             name,
             version,
-            terms: price.terms,
-            unit_price: price.unit,
+            operator: operator.address(),
+            licence: serving.licence,
+            offer: RwLock::new(Offer { price, withdrawn: None }),
             till,
             receiver: client.till_address(&till),
             model: Arc::new(model),
             discovery,
         })
     }
+
+    /// What a call costs now.
+    pub(crate) fn price(&self) -> Result<CallPrice, Problem> {
+        let offer = self.offer.read().expect("nobody panics while looking at an offer");
+        match &offer.withdrawn {
+            None => Ok(offer.price),
+            Some(why) => {
+                Err(Problem::unavailable(format!("the model is not served at present: {why}"), AWAY))
+            }
+        }
+    }
+
+    /// What a call costs now or, of a model that is not served at present, cost last.
+    pub(crate) fn last_price(&self) -> CallPrice {
+        self.offer.read().expect("nobody panics while looking at an offer").price
+    }
+
+    /// Looks whether the model may still be served, and at which price. While the ledger cannot be asked all stays as it is.
+    pub(crate) async fn renew(&self, client: &Client) {
+        let (price, withdrawn) = match self.looked_up(client).await {
+            Ok(price) => (price, None),
+            Err(error) if error.is_refusal() => (self.last_price(), Some(error.to_string())),
+            Err(error) => {
+                tracing::warn!(asset = %self.asset, %error, "the offer of a model was not looked up");
+                return;
+            }
+        };
+        let mut offer = self.offer.write().expect("nobody panics while changing an offer");
+        match &withdrawn {
+            Some(why) if offer.withdrawn.is_none() => {
+                tracing::warn!(asset = %self.asset, why, "not served any more")
+            }
+            None if offer.withdrawn.is_some() => tracing::info!(asset = %self.asset, "served again"),
+            _ => {}
+        }
+        *offer = Offer { price, withdrawn };
+    }
+
+    async fn looked_up(&self, client: &Client) -> Result<CallPrice, ServiceError> {
+        if let Some(licence) = self.licence {
+            client.may_serve(self.operator, self.asset, licence).await?;
+        }
+        check_grant(client, &self.till).await?;
+        Ok(client.call_price(self.asset).await?)
+    }
+}
+
+/// Whether the operator's part is granted, if there is one.
+async fn check_grant(client: &Client, till: &Till) -> Result<(), ServiceError> {
+    let Till { asset, operator, operator_bps, .. } = *till;
+    if operator_bps > 0 && !client.is_granted(till).await.map_err(ServeError::from)? {
+        client.asset_row(asset).await.map_err(ServeError::from)?;
+        return Err(ServiceError::NotGranted { asset, operator, operator_bps });
+    }
+    Ok(())
 }
 
 /// Into which till calls of an asset are paid: its own, or that of an operator with a part.

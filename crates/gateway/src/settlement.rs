@@ -2,8 +2,8 @@
 //!
 //! Vouchers are claimed in batches: when all that they raise is [`WORTH`] times the gas of claiming, settling and sweeping
 //! it; a row when its oldest charge has waited for a quarter of the channel's withdraw delay, or at once when the payer
-//! asks to withdraw; and never a row that raises less than its own gas and its part of what a batch takes. Such a row
-//! waits; when the payer withdraws, it is written off, and recorded with the uses. Then the tills are settled and swept
+//! withdraws what was charged; and never a row that raises less than its own gas and its part of what a batch takes. Such a
+//! row waits; when the payer withdraws it, it is written off, and recorded with the uses. Then the tills are settled and swept
 //! that hold more than the gas of it. Each step may be repeated: a crash between any two loses nothing and pays nothing
 //! twice (CH-1).
 //!
@@ -22,10 +22,10 @@ use residual_ledger::{
     contracts::{CANONICAL_CHANNELS, channels::Channels},
 };
 use residual_meter::{CLAIM_ROWS, ChannelState, CommitError, VoucherClaim, WriteOffError};
-use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind};
-use tokio::sync::{mpsc, oneshot, watch};
+use residual_primitives::{Address, Amount, B256, RevenueKind};
+use tokio::sync::{Mutex, OnceCell, mpsc, oneshot, watch};
 
-use crate::App;
+use crate::{App, service::RENEW_EVERY};
 
 /// How many times its gas a settlement must bring to be made before its time.
 const WORTH: u128 = 50;
@@ -33,14 +33,12 @@ const WORTH: u128 = 50;
 /// Gas of one more row in a claim, rounded up (`contracts/gas.json`, voucher of a batch).
 const ROW_GAS: u64 = 20_000;
 
-/// Gas of a claim beside its rows, rounded up (one voucher alone, less its row).
-const BATCH_GAS: u64 = 28_000;
+/// Gas of a claim beside its rows, rounded up (one voucher alone, less its row), and of committing before it to the epoch of
+/// usage records that it rests on.
+const BATCH_GAS: u64 = 78_000;
 
 /// Gas of settling a till and sweeping it, rounded up; without the flow to parents, which is its caller's.
 const SWEEP_GAS: u64 = 200_000;
-
-/// Gas of committing to an epoch of usage records, rounded up.
-const COMMIT_GAS: u64 = 50_000;
 
 /// How many uses an epoch has before it is closed, whatever its age.
 const EPOCH_USES: u64 = 1_000_000;
@@ -78,9 +76,9 @@ enum SettlementError {
 struct Waiting {
     /// What it raises.
     raise: Amount,
-    /// Its oldest charge has waited for long enough, or the payer withdraws.
+    /// Its oldest charge has waited for long enough, or the payer withdraws it.
     late: bool,
-    /// The payer wants the money back: it is now or never.
+    /// The payer withdraws what was charged: it is now or never.
     withdrawing: bool,
 }
 
@@ -98,7 +96,7 @@ fn judge(rows: &[Waiting], cost: impl Fn(u64) -> Amount, all: bool) -> Vec<Verdi
     let everyone: Vec<usize> = (0..rows.len()).collect();
     let worth = worth_claiming(rows, everyone.clone(), &cost);
     let sum = worth.iter().fold(0, |sum: u128, at| sum.saturating_add(rows[*at].raise.0));
-    let settlement = batches_gas(worth.len()) + SWEEP_GAS + COMMIT_GAS;
+    let settlement = batches_gas(worth.len()) + SWEEP_GAS;
     let is_worth = sum >= cost(settlement).0.saturating_mul(WORTH);
     let late = worth_claiming(rows, everyone.into_iter().filter(|at| rows[*at].late).collect(), &cost);
     // One that pays its gas only in the company of all others does not have to be lost.
@@ -143,8 +141,8 @@ pub(crate) struct Settlement {
     rules: SettlementRules,
     /// Since when each channel has had something to claim, in UNIX seconds.
     waiting_since_s: HashMap<B256, u64>,
-    /// Channels whose payers ask to withdraw.
-    withdrawing: BTreeSet<B256>,
+    /// What was claimed in a block that may be taken back: the channel, its till, and that block.
+    unconfirmed: BTreeMap<B256, (Address, u64)>,
     /// Tills that may hold something: claimed and not swept yet.
     unswept: BTreeSet<Address>,
     /// The epoch that was written when this process began; those before may be older copies of what was committed to.
@@ -160,7 +158,7 @@ impl Settlement {
             app,
             rules,
             waiting_since_s: HashMap::new(),
-            withdrawing: BTreeSet::new(),
+            unconfirmed: BTreeMap::new(),
             unswept: BTreeSet::new(),
             epoch_began: Instant::now(),
         }
@@ -172,7 +170,10 @@ impl Settlement {
         mut stop: watch::Receiver<bool>,
         mut asked: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
-        let from_block = self.begin().await;
+        let from_block = tokio::select! {
+            () = told(&mut stop) => return,
+            from_block = self.begin() => from_block,
+        };
         let query = LogQuery {
             events: vec![
                 Channels::WithdrawInitiated::SIGNATURE_HASH,
@@ -184,12 +185,16 @@ impl Settlement {
         let mut watch = self.app.client.chain().follow(query, from_block);
         let mut look = tokio::time::interval(self.rules.interval);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW_EVERY, RENEW_EVERY);
+        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = told(&mut stop) => break,
                 found = Self::next(&mut watch) => self.noticed(&found).await,
                 _ = look.tick() => self.settle(false).await,
+                _ = renew.tick() => self.renew_offers().await,
                 Some(done) = asked.recv() => {
+                    self.renew_offers().await;
                     self.settle(true).await;
                     // Whoever asked may have gone.
                     let _ = done.send(());
@@ -215,10 +220,7 @@ impl Settlement {
         }
         // What an earlier process claimed may not be swept yet.
         self.unswept.extend(self.app.services.values().map(|service| service.receiver));
-        match self.app.client.granted_tills(None, Some(self.app.account.address())).await {
-            Ok(tills) => self.unswept.extend(tills.iter().map(|till| self.app.client.till_address(till))),
-            Err(error) => tracing::warn!(%error, "what lies in earlier tills of this operator is not swept"),
-        }
+        self.unswept.extend(self.app.meter.channels().iter().map(|channel| channel.config.receiver));
         from_block
     }
 
@@ -251,28 +253,57 @@ impl Settlement {
         }
     }
 
-    /// Takes over what the ledger says of a channel; whether a withdrawal is pending.
+    /// Takes over what the ledger says of a channel; whether its payer withdraws what was charged, false when it cannot be
+    /// asked.
     async fn reconcile(&mut self, channel: B256) -> bool {
-        let view = match self.app.client.confirmed_channel(channel).await {
-            Ok(view) => view,
-            Err(error) => {
-                tracing::warn!(%channel, %error, "the channel was not read; it is when it is used next");
-                return false;
-            }
-        };
+        self.try_reconcile(channel).await.unwrap_or_else(|error| {
+            tracing::warn!(%channel, %error, "the channel was not read; it is when it is used next");
+            false
+        })
+    }
+
+    async fn try_reconcile(&mut self, channel: B256) -> Result<bool, LedgerError> {
+        let view = self.app.client.confirmed_channel(channel).await?;
         // It is known, or was dropped meanwhile because nothing is left to claim.
         let _ = self.app.meter.reconcile(channel, view.escrow);
         // Whoever has the channel's turn reads it when it is needed; the meter knows already.
         if let Ok(mut seat) = self.app.seats.of(channel).try_lock() {
             *seat = Some(view);
         }
-        let pending = view.withdraw_requested_at_s.is_some();
-        if pending {
-            self.withdrawing.insert(channel);
-        } else {
-            self.withdrawing.remove(&channel);
+        Ok(self.app.meter.channel(channel).is_some_and(|known| known.charged > view.escrow.covers()))
+    }
+
+    fn known_claimed(&self, channel: B256) -> Option<Amount> {
+        Some(self.app.meter.channel(channel)?.escrow?.total_claimed)
+    }
+
+    /// Reads the channels again whose claims should be final by now: one that a reorganisation undid is claimed anew, and
+    /// its till is looked at anew.
+    async fn confirm(&mut self) -> Result<(), LedgerError> {
+        if self.unconfirmed.is_empty() {
+            return Ok(());
         }
-        pending
+        let last = self.app.client.chain().final_head().await?.number;
+        for (channel, (till, block)) in self.unconfirmed.clone() {
+            if block <= last {
+                let before = self.known_claimed(channel);
+                self.try_reconcile(channel).await?;
+                if self.known_claimed(channel) < before {
+                    tracing::warn!(%channel, "the claim was taken back by a reorganisation; it is made again");
+                    self.app.client.reorganised(&self.app.account).await?;
+                }
+                self.unconfirmed.remove(&channel);
+                self.unswept.insert(till);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks which models may still be served, and at which price.
+    async fn renew_offers(&self) {
+        for service in self.app.services.values() {
+            service.renew(&self.app.client).await;
+        }
     }
 
     /// Claims what is due, settles and sweeps. With `all`, due is what is worth its gas.
@@ -283,7 +314,12 @@ impl Settlement {
     }
 
     async fn try_settle(&mut self, all: bool) -> Result<(), SettlementError> {
+        // However long the ledger is away: an epoch is not to outgrow what a reader of it takes.
+        if self.app.meter.uses() >= EPOCH_USES {
+            self.publish(true).await?;
+        }
         self.app.gas.renew(&self.app.client, &self.app.account).await?;
+        self.confirm().await?;
         let batches = tokio::task::block_in_place(|| self.app.meter.redeemable(Amount(1)))?;
         let rows: Vec<VoucherClaim> = batches.into_iter().flatten().collect();
         let known: BTreeMap<B256, ChannelState> =
@@ -296,7 +332,9 @@ impl Settlement {
             let since = self.waiting_since_s.get(&channel).copied();
             let since = since.or(charged_at).unwrap_or_else(now_s);
             still_waiting.insert(channel, since);
-            let withdrawing = self.withdrawing.contains(&channel);
+            // Only what the rest does not cover: no more is ever charged than it does (CH-3).
+            let covers = known.get(&channel).and_then(|state| state.escrow).map(|escrow| escrow.covers());
+            let withdrawing = covers.is_some_and(|covers| row.total_claimed > covers);
             let delay_s: u64 = row.config.withdrawDelay.to();
             let late = withdrawing || now_s().saturating_sub(since) >= delay_s / 4;
             waiting.push(Waiting { raise: row.raise, late, withdrawing });
@@ -318,7 +356,7 @@ impl Settlement {
             }
         }
         // The rows were made before the epoch is closed, so its records cover them.
-        let long = self.epoch_began.elapsed() >= self.rules.epoch || self.app.meter.uses() >= EPOCH_USES;
+        let long = self.epoch_began.elapsed() >= self.rules.epoch;
         self.publish(all || long || !due.is_empty()).await?;
         for batch in due.chunks(CLAIM_ROWS) {
             self.claim(batch).await?;
@@ -338,7 +376,7 @@ impl Settlement {
     /// Closes the epoch if that is wanted and anything was used in it; publishes every closed epoch and commits to it.
     async fn publish(&mut self, close: bool) -> Result<(), EpochError> {
         let App { client, account, meter, .. } = &*self.app;
-        let till_at = |receiver| self.app.till_at(receiver);
+        let till_at = |receiver| self.app.till_paid(receiver);
         let PublishedEpochs { closed, standing } =
             client.publish_epochs(account, meter, self.first_epoch, close, till_at).await?;
         if closed {
@@ -356,13 +394,14 @@ impl Settlement {
             tracing::error!(%channel, %error, "the ledger would not take this claim; the channel is read again");
             self.reconcile(channel).await;
         }
-        for row in rows {
-            self.unswept.insert(row.config.receiver);
-        }
+        let tills: BTreeMap<B256, Address> =
+            rows.iter().map(|row| (row.signed.voucher.channelId, row.config.receiver)).collect();
+        self.unswept.extend(tills.values());
         for (channel, total) in outcome.claimed {
             // Known, since the row came from there.
             let _ = self.app.meter.claimed(channel, total);
             self.waiting_since_s.remove(&channel);
+            self.unconfirmed.insert(channel, (tills[&channel], outcome.block));
             self.reconcile(channel).await;
         }
         Ok(())
@@ -373,7 +412,7 @@ impl Settlement {
         self.unswept.extend(self.app.paid_tills());
         let (client, token) = (&self.app.client, self.app.client.currency().token);
         for receiver in self.unswept.clone() {
-            if let Some(till) = self.app.till_at(receiver).await? {
+            if let Some(till) = self.app.till_paid(receiver).await? {
                 let waiting = client.waiting_for(&till, token).await?;
                 if waiting > Amount::ZERO && waiting < self.app.gas.of(SWEEP_GAS) {
                     continue;
@@ -402,19 +441,50 @@ pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// The inference tills whose addresses were looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Tills {
+    /// The own tills of the assets that are listed, as far as the list was read.
+    own: Mutex<OwnTills>,
+    /// Those that this gateway's account was granted a part of before it began, by whoever. One long reading of logs.
+    granted: OnceCell<HashMap<Address, Till>>,
+}
+
+#[derive(Debug, Default)]
+struct OwnTills {
+    by_address: HashMap<Address, Till>,
+    read: usize,
+}
+
 impl App {
-    /// The inference till at an address: of what is served here, else of any asset, without an operator or with this
-    /// gateway's account as the one that was granted a part once.
+    /// The inference till at an address, of what is served here or of an asset without an operator.
     pub(crate) async fn till_at(&self, receiver: Address) -> Result<Option<Till>, LedgerError> {
-        let is_there = |till: &Till| self.client.till_address(till) == receiver;
-        let served = self.services.values().map(|service| service.till);
-        let known: Vec<AssetId> = self.listing.all(&self.client).await?;
-        let others = known.into_iter().map(|asset| Till::own(asset, RevenueKind::Inference));
-        if let Some(till) = served.chain(others).find(is_there) {
+        if let Some(served) = self.services.values().find(|service| service.receiver == receiver) {
+            return Ok(Some(served.till));
+        }
+        let mut own = self.tills.own.lock().await;
+        if !own.by_address.contains_key(&receiver) {
+            let listed = self.listing.all(&self.client).await?;
+            for asset in &listed[own.read..] {
+                let till = Till::own(*asset, RevenueKind::Inference);
+                own.by_address.insert(self.client.till_address(&till), till);
+            }
+            own.read = listed.len();
+        }
+        Ok(own.by_address.get(&receiver).copied())
+    }
+
+    /// The same for one that the log says was paid: also one with this gateway's account as its operator, from before.
+    async fn till_paid(&self, receiver: Address) -> Result<Option<Till>, LedgerError> {
+        if let Some(till) = self.till_at(receiver).await? {
             return Ok(Some(till));
         }
-        let granted = self.client.granted_tills(None, Some(self.account.address())).await?;
-        Ok(granted.into_iter().find(is_there))
+        let granted = self.tills.granted.get_or_try_init(async || {
+            let granted = self.client.granted_tills(None, Some(self.account.address())).await?;
+            let inference = granted.into_iter().filter(|till| till.kind == RevenueKind::Inference);
+            Ok::<_, LedgerError>(inference.map(|till| (self.client.till_address(&till), till)).collect())
+        });
+        Ok(granted.await?.get(&receiver).copied())
     }
 }
 
@@ -434,7 +504,7 @@ mod tests {
     }
 
     const ALONE: u64 = ROW_GAS + BATCH_GAS;
-    const ENOUGH: u64 = 50 * (ALONE + SWEEP_GAS + COMMIT_GAS);
+    const ENOUGH: u64 = 50 * (ALONE + SWEEP_GAS);
 
     #[test]
     fn a_batch_is_claimed_when_it_is_worth_it_and_a_row_when_it_is_late_and_none_below_its_gas() {

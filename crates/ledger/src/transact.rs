@@ -351,12 +351,25 @@ impl Sender {
         self.carry_out(None, plan, transaction).await
     }
 
-    /// Whether something was signed for an intent before, also by an earlier process.
+    /// Has the next transaction ask the node for its nonce: a reorganisation may have taken transactions back for good, and
+    /// what is signed after them would wait for theirs.
+    pub async fn ask_for_nonce(&self) {
+        *self.inner.next_nonce.lock().await = None;
+    }
+
+    /// Whether what was signed for an intent, also by an earlier process, was carried out or may be still. Not so when it
+    /// was carried out and changed nothing, or never can be any more.
     ///
     /// # Errors
-    /// When the journal cannot be read.
-    pub fn has_signed(&self, intent: B256) -> Result<bool, TransactError> {
-        Ok(self.inner.journal.load(intent)?.is_some())
+    /// When the journal cannot be read or the node not be asked.
+    pub async fn is_under_way(&self, intent: B256) -> Result<bool, TransactError> {
+        let Some(attempts) = self.inner.journal.load(intent)? else { return Ok(false) };
+        Ok(match self.look(&attempts).await? {
+            Seen::Mined(receipt) => receipt.succeeded,
+            Seen::Waiting => !attempts.refused(),
+            Seen::Settling | Seen::Forgotten(_) => true,
+            Seen::Displaced => false,
+        })
     }
 
     /// Carries a transaction out at most once for an intent, an id that the caller gives to what is meant. Repeated,

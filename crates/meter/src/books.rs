@@ -168,10 +168,13 @@ impl Channel {
 
     /// Nothing of it can ever be needed again, once the ledger has said so for good: all that was promised was claimed, so
     /// no voucher there is reaches above where the channel begins when it is opened anew, and neither does the base of a
-    /// window. See [`Books::snapshot`].
+    /// window. Or all that was charged was claimed and nothing is left: what was promised beyond has paid for nothing, and
+    /// brings nothing unless more is put in, which pays for what it is shown for then. See [`Books::snapshot`].
     fn is_spent(&self) -> bool {
-        let claimed = self.escrow.map(|escrow| escrow.total_claimed);
-        self.window.is_none() && claimed.is_some_and(|claimed| self.promised() <= claimed)
+        let Some(escrow) = self.escrow else { return false };
+        let claimed = escrow.total_claimed;
+        let is_empty = escrow.balance <= claimed && self.charged <= claimed;
+        is_empty || (self.window.is_none() && self.promised() <= claimed)
     }
 
     /// What a segment must have to read the channel's next record.
@@ -578,9 +581,10 @@ impl Books {
     /// What the next segment begins with: all that is remembered. Channels that are spent and were not charged since
     /// `idle_since_s` are left out, and forgotten by [`Books::forget_left_out`].
     ///
-    /// Why that serves no use twice (MET-2): the highest voucher that the payer has signed for this gateway and it has
-    /// seen is at most what the ledger says was claimed, finally. Opened again, the channel is charged from that amount
-    /// on, so an old voucher covers no price above zero, and an old window's base is below it, or was never used.
+    /// Why that serves no use twice (MET-2): all that was charged is at most what the ledger says was claimed, finally.
+    /// Opened again, the channel is charged from that amount on. The highest voucher that the payer has signed for this
+    /// gateway and it has seen covers no price above zero then, but of a channel that was empty: there it covers what it
+    /// never paid for. An old window's base is below that amount, or the window was never used.
     pub(crate) fn snapshot(&mut self, idle_since_s: u64) -> Vec<Record> {
         let mut records = Vec::new();
         for (channel_id, channel) in &mut self.channels {

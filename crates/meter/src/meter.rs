@@ -367,12 +367,13 @@ impl Meter {
         Ok(carry_out(state, Some(signed.voucher.channelId), verdict, charge.amount, record)?)
     }
 
-    /// Whether [`Meter::tick`] would take the tick for the charge now. Nothing is reserved.
+    /// Whether the tick has paid for this charge before, so that [`Meter::tick`] would only repeat it. Nothing is reserved.
     ///
     /// # Errors
-    /// [`ChargeError`], as `tick` would.
-    pub fn check_tick(&self, tick: &Tick, charge: &Charge) -> Result<(), ChargeError> {
-        self.desk.lock().books.judge_tick(&self.rules.unclaimed_caps, tick, charge).map(drop)
+    /// [`ChargeError`], as `tick` would not take it.
+    pub fn check_tick(&self, tick: &Tick, charge: &Charge) -> Result<bool, ChargeError> {
+        let verdict = self.desk.lock().books.judge_tick(&self.rules.unclaimed_caps, tick, charge)?;
+        Ok(matches!(verdict, Verdict::Repeated { .. }))
     }
 
     /// Charges one use to the window of the tick's channel, at the window's price. When it returns, the charge is durable

@@ -160,6 +160,13 @@ pub(crate) struct Up {
     /// ASSET=LICENCE with a licence of the gateway's account; repeatable
     #[arg(long = "serve", value_name = "ASSET[=LICENCE]", value_parser = crate::commands::serving)]
     pub(crate) serve: Vec<Serving>,
+    /// The gateway that gives key and content of what is served under a licence, as its publisher's
+    /// [default: this data directory]
+    #[arg(long, value_name = "URL", requires = "serve")]
+    pub(crate) content_from: Option<String>,
+    /// Take an http:// gateway that is not on this machine
+    #[arg(long, requires = "content_from")]
+    pub(crate) allow_http: bool,
     /// The URL that callers know the gateway by [default: what each caller calls it]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,

@@ -209,7 +209,11 @@ fn client(error: &ClientError) -> u8 {
 fn serve(error: &ServeError) -> u8 {
     match error {
         ServeError::NotAModel { .. } | ServeError::OtherAsset { .. } => USAGE,
-        ServeError::NoAccess { .. } | ServeError::NoRight { .. } | ServeError::NoPrice { .. } => REFUSED,
+        ServeError::NoAccess { .. }
+        | ServeError::NoRight { .. }
+        | ServeError::NotHeld { .. }
+        | ServeError::Ended { .. }
+        | ServeError::NoPrice { .. } => REFUSED,
         ServeError::Get(error) => get(error),
         ServeError::Open(_) | ServeError::Keyring(_) | ServeError::Store(_) => HOME,
         ServeError::Ledger(error) => ledger(error),

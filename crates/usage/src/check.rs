@@ -115,6 +115,25 @@ pub enum UsageFault {
         /// The record's total.
         found: Amount,
     },
+    /// More is given up of a channel than was charged there since the last time.
+    #[error(
+        "expected at most {most} to be given up of {channel} by record {index} of epoch {epoch} of gateway {gateway}, found \
+         {found}"
+    )]
+    WrittenOff {
+        /// The gateway.
+        gateway: Address,
+        /// The epoch.
+        epoch: u64,
+        /// The record.
+        index: u64,
+        /// The channel.
+        channel: B256,
+        /// What was charged and not given up before.
+        most: Amount,
+        /// What the record gives up.
+        found: Amount,
+    },
     /// A channel is another's, pays in another token or for another asset than before, or is a payment as well.
     #[error(
         "expected the {what} of {channel} to stay as it was, found another in record {index} of epoch {epoch} of gateway \
@@ -174,6 +193,7 @@ impl UsageFault {
             Self::Count { gateway, epoch, expected, found } => (gateway, epoch, Some(expected.min(found))),
             Self::Place { gateway, epoch, index, .. }
             | Self::ChargedTotal { gateway, epoch, index, .. }
+            | Self::WrittenOff { gateway, epoch, index, .. }
             | Self::OtherChannel { gateway, epoch, index, .. }
             | Self::PaidTwice { gateway, epoch, index, .. } => (gateway, epoch, Some(index)),
         }
@@ -361,6 +381,11 @@ impl Totals {
             });
         }
         if !is_use {
+            let most = Amount(sum.0.saturating_sub(recorded.written_off_to.0));
+            if record.amount > most {
+                let found = record.amount;
+                return Err(UsageFault::WrittenOff { gateway, epoch, index, channel: source, most, found });
+            }
             recorded.written_off_to = sum;
             return Ok(());
         }

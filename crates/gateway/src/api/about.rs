@@ -67,19 +67,21 @@ struct ServingView {
     path: String,
 }
 
-impl From<&Service> for ServingView {
-    fn from(service: &Service) -> Self {
-        Self {
+impl ServingView {
+    /// None of a model that is not served at present.
+    fn of(service: &Service) -> Option<Self> {
+        let price = service.price().ok()?;
+        Some(Self {
             asset: service.asset,
             name: service.name.clone(),
             version: service.version,
-            terms: service.terms.to_string(),
-            unit_price: service.unit_price,
+            terms: price.terms.to_string(),
+            unit_price: price.unit,
             till: service.receiver.to_string(),
             operator: (service.till.operator_bps > 0).then(|| service.till.operator.to_string()),
             operator_bps: service.till.operator_bps,
             path: format!("/v1/assets/{}/inference", service.asset),
-        }
+        })
     }
 }
 
@@ -204,6 +206,6 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Json<About> {
             chain_id,
             verifying_contract: suite.licences.to_string(),
         },
-        serving: app.services.values().map(ServingView::from).collect(),
+        serving: app.services.values().filter_map(ServingView::of).collect(),
     })
 }

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use residual_client::CallPrice;
 use residual_inference::{Answers, Fault, Input, MediaType, RequestError, Served};
 use residual_meter::Tick;
 use residual_primitives::{Amount, AssetId};
@@ -78,7 +79,8 @@ pub(crate) async fn price(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let service = app.service(asset)?;
-    let call = call(&app, service, 1, &uri, &headers, &[])?;
+    // What is left in a channel can be had back also of a model that is not served at present.
+    let call = call(&app, service, service.last_price(), 1, &uri, &headers, &[])?;
     let work = async move {
         Err::<Response, _>(Problem::method_not_allowed("POST an input to be served; nothing was charged"))
     };
@@ -117,13 +119,16 @@ pub(crate) async fn predict(
     Body(body): Body,
 ) -> Result<Response, Refusal> {
     let service = app.service(asset)?;
+    let price = service.price()?;
     let sent = sent(headers.get(header::CONTENT_TYPE), &body)?;
     let model = Arc::clone(&service.model);
+    let is_paid = headers.contains_key(PAYMENT_SIGNATURE) || headers.contains_key(Tick::HEADER);
     // An image is one unit whatever is in it, and is looked at when it is paid; a tensor must be read to be counted.
     let (input, units) = match sent {
         Sent::Image(bytes, media) => (Asked::Image(bytes, media), 1),
         Sent::Tensor(bytes, media) => {
-            let read = app.queue.work({
+            let queue = if is_paid { &app.queue } else { &app.unpaid };
+            let read = queue.work({
                 let model = Arc::clone(&model);
                 move || model.read(&bytes, media)
             });
@@ -133,7 +138,7 @@ pub(crate) async fn predict(
             (Asked::Tensor(input), units.map_err(too_many)?)
         }
     };
-    let call = call(&app, service, units, &uri, &headers, &body)?;
+    let call = call(&app, service, price, units, &uri, &headers, &body)?;
     let work = run(Arc::clone(&app), model, input);
     let outcome = match (headers.get(Tick::HEADER), headers.get(PAYMENT_SIGNATURE)) {
         (None, payment) => payment::paid(&app, call, payment, work).await?,
@@ -222,14 +227,15 @@ async fn run(app: Arc<App>, model: Arc<Served>, asked: Asked) -> Result<Answers,
 fn call(
     app: &App,
     service: &Service,
+    price: CallPrice,
     units: u32,
     uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Call, Problem> {
-    let price = payment::price_of(service.unit_price, units);
-    let price: Amount =
-        price.ok_or_else(|| Problem::unprocessable("expected a call below 2^128 units in price"))?;
+    let CallPrice { terms, unit: unit_price } = price;
+    let price: Amount = payment::price_of(unit_price, units)
+        .ok_or_else(|| Problem::unprocessable("expected a call below 2^128 units in price"))?;
     let text = |name| headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let parts: [&[u8]; 5] = [
         &service.asset.to_be_bytes(),
@@ -242,10 +248,10 @@ fn call(
         url: app.url_of(uri, headers),
         description: format!("{}, version {}: one prediction", service.name, service.version),
         receiver: service.receiver,
-        unit_price: service.unit_price,
+        unit_price,
         units,
         price,
-        terms: service.terms.0,
+        terms: terms.0,
         digest: residual_client::digest_of_parts(&parts),
         discovery: Arc::clone(&service.discovery),
     })

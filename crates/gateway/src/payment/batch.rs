@@ -112,8 +112,7 @@ impl<'a> Channel<'a> {
         id: B256,
         named: bool,
     ) -> Option<Self> {
-        let seat = app.seats.of(id).lock_owned();
-        let view = tokio::time::timeout(app.shop.timeout(), seat).await.ok()?;
+        let view = app.seats.turn(id, app.shop.timeout()).await?;
         Some(Self { app, call, config, id, named, view })
     }
 
@@ -166,7 +165,7 @@ impl<'a> Channel<'a> {
         if repeated {
             return Ok(self.app.repeats.take(self.id.as_slice(), charge.request_id)?);
         }
-        if charged.checked_add(charge.amount) == Some(found) {
+        if pays(&state, charge.amount, found) {
             return Ok(());
         }
         let price = charge.amount;
@@ -282,7 +281,7 @@ impl<'a> Channel<'a> {
         // A voucher that would be refused afterwards is refused before the money moves.
         if let Some(known) = self.app.meter.channel(self.id) {
             let (charged, found) = (known.charged, signed.max_claimable());
-            if found > known.promised && charged.checked_add(price) != Some(found) {
+            if found > known.promised && !pays(&known, price, found) {
                 let detail =
                     format!("expected a voucher of {charged} charged so far and the price, found {found}");
                 return Err(self.corrected(detail));
@@ -323,7 +322,7 @@ impl<'a> Channel<'a> {
             Ok(gas) => gas,
             Err(error) => return Ok(Err(error)),
         };
-        self.app.sponsor.take(self.config.payer, gas)?;
+        self.app.sponsor.reserve(self.config.payer, gas)?.spend();
         Ok(client.sponsor_deposit(account, order, gas).await)
     }
 
@@ -367,7 +366,16 @@ impl<'a> Channel<'a> {
             Ok(gas) => gas,
             Err(error) => return Err(self.refund_failed(error)?),
         };
-        self.app.sponsor.take(self.config.payer, gas)?;
+        let least = self.app.gas.of(gas);
+        if metered.charged < least {
+            let charged = metered.charged;
+            let detail = format!(
+                "expected {least} units to have been charged on the channel, since giving back takes gas for as much, found \
+                 {charged}; withdraw with gas of your own"
+            );
+            return Err(self.unpaid(reason::REFUND_FAILED, detail));
+        }
+        self.app.sponsor.reserve(self.config.payer, gas)?.spend();
         // What was charged stays in the channel, to be claimed when its records are committed to.
         let done = client.refund_channel(account, &refund, gas).await;
         let (done, refunded) = match done {
@@ -391,6 +399,15 @@ impl<'a> Channel<'a> {
     fn refund_failed(&self, error: LedgerError) -> Result<Refusal, Refusal> {
         Ok(self.unpaid(reason::REFUND_FAILED, refused(error)?))
     }
+}
+
+/// Whether a voucher that promises `found` pays for one more call at `price`: it promises exactly what was charged and the
+/// price. Only after a window that its payer closed early must it promise more than that, since the window did.
+fn pays(channel: &Metered, price: Amount, found: Amount) -> bool {
+    let above = |base: Amount| base.checked_add(price);
+    let (charged, promised) = (channel.charged, channel.promised);
+    above(charged) == Some(found)
+        || (promised > charged && found > promised && above(promised).is_none_or(|most| found <= most))
 }
 
 /// The log has failed: what the operator is told, and what the payer.

@@ -4,18 +4,26 @@ use std::{sync::Arc, time::Duration};
 
 use residual_client::{SignedTransfer, Sponsored, now_s};
 use residual_meter::{Charge, RecordExactError};
-use residual_primitives::{Address, B256};
+use residual_primitives::{Address, Amount, B256};
 use residual_x402::{
     PaymentPayload, SettleResponse,
     exact::{Authorization, reason},
 };
 
-use super::{Call, Refusal, confirmed, request_id, shop::refused, sponsor};
+use super::{
+    Call, Refusal, confirmed, request_id,
+    shop::{Shop, refused},
+    sponsor,
+};
 use crate::{App, problem::Problem};
 
 /// For how long after its end a transfer that was carried to the ledger is followed, in seconds: chains may take half an hour
 /// to call a block final. The meter remembers by far more uses than can be settled in that time.
 const FOLLOWED_S: u64 = 60 * 60;
+
+/// What is said to a payer who waited for a turn in vain.
+pub(super) const BUSY_PAYER: &str =
+    "other transfers of this payer are still being dealt with; send one at a time";
 
 /// Serves what a signed transfer pays for.
 pub(super) async fn serve<T>(
@@ -26,43 +34,14 @@ pub(super) async fn serve<T>(
     work: impl Future<Output = Result<T, Problem>> + Send,
 ) -> Result<(T, SettleResponse), Refusal> {
     let unpaid = |word: &str, detail: String| app.shop.unpaid(call, word, detail);
-    let payload = payment.exact().map_err(|error| unpaid(reason::PAYLOAD, error.to_string()))?;
-    let signature = payload.signature.as_ref().try_into().map_err(|_| {
-        let found = payload.signature.len();
-        unpaid(reason::SIGNATURE, format!("expected a signature of 65 bytes (r, s, v), found {found}"))
-    })?;
-    let Authorization { from, to, value, valid_after, valid_before, nonce } = payload.authorization;
-    if to != call.receiver {
-        let expected = call.receiver;
-        return Err(unpaid(
-            reason::RECIPIENT,
-            format!("expected a transfer to {expected}, found one to {to}"),
-        ));
-    }
-    if value != call.price {
-        let expected = call.price;
-        return Err(unpaid(reason::VALUE, format!("expected a transfer of {expected} units, found {value}")));
-    }
-    let transfer = SignedTransfer {
-        token: app.shop.token(),
-        from,
-        to,
-        value,
-        valid_after_s: valid_after,
-        valid_before_s: valid_before,
-        nonce,
-        signature,
-    };
     // Before the turn of a payer and the ledger's time are taken for somebody who only names them.
-    if !transfer.is_signed(app.shop.domain()) {
-        return Err(unpaid(
-            reason::SIGNATURE,
-            format!("expected a transfer that {from} signed, found another's signature"),
-        ));
-    }
+    let transfer = signed_transfer(&app.shop, payment, call.receiver, call.price)
+        .map_err(|flaw| unpaid(flaw.reason, flaw.detail))?;
+    let (from, value) = (transfer.from, transfer.value);
     // One at a time for a payer: of two like requests the second finds the first's record, and nobody has work done for
     // more than there is money for.
-    let _turn = app.seats.of(payer_seat(from)).lock_owned().await;
+    let busy = || Problem::unavailable(BUSY_PAYER, Duration::from_secs(1));
+    let _turn = app.seats.turn(payer_seat(from), app.shop.timeout()).await.ok_or_else(busy)?;
     let charge = Charge {
         request_id: request_id(name, &[transfer.id().as_slice()]),
         request_digest: call.digest,
@@ -77,6 +56,7 @@ pub(super) async fn serve<T>(
     check_validity(app, call, &transfer, begun)?;
     // What was counted is what the transfer gets. One that was begun before is followed, and takes no more gas.
     let mut gas = sponsor::GAS_MAX;
+    let mut reserved = None;
     if recorded {
         app.repeats.take(from.as_slice(), charge.request_id)?;
     } else if !begun {
@@ -86,9 +66,13 @@ pub(super) async fn serve<T>(
             Err(error) => return Err(unpaid(reason::REFUSED, refused(error)?)),
         };
         app.shop.covers(call, gas).map_err(|least| app.shop.too_cheap(call, least))?;
-        app.sponsor.take(from, gas)?;
+        // Given back when the work fails.
+        reserved = Some(app.sponsor.reserve(from, gas)?);
     }
     let answer = work.await?;
+    if let Some(reserved) = reserved {
+        reserved.spend();
+    }
     let transaction = match settle(app, &transfer, &charge, gas).await? {
         Ok(transaction) => transaction,
         Err(detail) => return Err(unpaid(reason::REFUSED, detail)),
@@ -104,6 +88,53 @@ pub(super) async fn serve<T>(
         extra: serde_json::Map::new(),
     };
     Ok((answer, paid))
+}
+
+/// What is wrong with a payment: the peers' name of it, that in words, and whom it names as its payer.
+pub(super) struct Flaw {
+    pub(super) reason: &'static str,
+    pub(super) detail: String,
+    pub(super) payer: Option<Address>,
+}
+
+/// The transfer of so much to that payee which is in a payment, signed by who pays. Nothing of it is asked of the ledger.
+pub(super) fn signed_transfer(
+    shop: &Shop,
+    payment: &PaymentPayload,
+    payee: Address,
+    amount: Amount,
+) -> Result<SignedTransfer, Flaw> {
+    let payload = payment.exact();
+    let payload =
+        payload.map_err(|error| Flaw { reason: reason::PAYLOAD, detail: error.to_string(), payer: None })?;
+    let Authorization { from, to, value, valid_after, valid_before, nonce } = payload.authorization;
+    let flaw = |reason, detail| Flaw { reason, detail, payer: Some(from) };
+    if to != payee {
+        return Err(flaw(reason::RECIPIENT, format!("expected a transfer to {payee}, found one to {to}")));
+    }
+    if value != amount {
+        let detail = format!("expected a transfer of {amount} units, found {value}");
+        return Err(flaw(reason::VALUE, detail));
+    }
+    let signature = payload.signature.as_ref().try_into().map_err(|_| {
+        let found = payload.signature.len();
+        flaw(reason::SIGNATURE, format!("expected a signature of 65 bytes (r, s, v), found {found}"))
+    })?;
+    let transfer = SignedTransfer {
+        token: shop.token(),
+        from,
+        to,
+        value,
+        valid_after_s: valid_after,
+        valid_before_s: valid_before,
+        nonce,
+        signature,
+    };
+    if !transfer.is_signed(shop.domain()) {
+        let detail = format!("expected a transfer that {from} signed, found another's signature");
+        return Err(flaw(reason::SIGNATURE, detail));
+    }
+    Ok(transfer)
 }
 
 /// The place of a payer, which is no channel's.

@@ -20,12 +20,16 @@ use residual_client::{LedgerError, SignedTransfer, Sponsored, now_s};
 use residual_primitives::{Address, Amount, B256};
 use residual_x402::{
     PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind, VERSION, VerifyResponse,
-    exact::{Authorization, SCHEME, reason},
+    exact::{SCHEME, reason},
 };
 use serde_json::{Map, Value};
 
-use super::{confirmed, exact::payer_seat, sponsor};
-use crate::{App, problem::Problem};
+use super::{
+    confirmed,
+    exact::{BUSY_PAYER, Flaw, payer_seat, signed_transfer},
+    sponsor,
+};
+use crate::{App, limits, problem::Problem};
 
 /// What the signers of all EVM chains are listed under.
 const EVM_CHAINS: &str = "eip155:*";
@@ -78,6 +82,13 @@ impl From<LedgerError> for Declined {
     }
 }
 
+impl From<Flaw> for Declined {
+    fn from(flaw: Flaw) -> Self {
+        let Flaw { reason, detail, payer } = flaw;
+        Self::Refused { reason, detail, payer, transaction: None }
+    }
+}
+
 fn refused(reason: &'static str, detail: String) -> Declined {
     Declined::Refused { reason, detail, payer: None, transaction: None }
 }
@@ -124,10 +135,11 @@ pub(crate) async fn settle(app: &Arc<App>, order: Order) -> Result<SettleRespons
         return Err(Problem::unavailable(detail, Duration::from_secs(1)));
     };
     let network = app.shop.network();
+    let caller = limits::caller_place();
     let dealt = tokio::spawn({
         let app = Arc::clone(app);
         async move {
-            let _place = place;
+            let _places = (place, caller);
             let transfer = judge(&app, &order).await?;
             carry(&app, &transfer).await.map(|transaction| (transfer, transaction))
         }
@@ -190,56 +202,27 @@ async fn judge(app: &App, order: &Order) -> Result<SignedTransfer, Declined> {
     if required.amount == Amount::ZERO {
         return Err(refused(reason::REQUIREMENTS, "expected an amount above zero, found zero".to_owned()));
     }
-    let payload = payment.exact().map_err(|error| refused(reason::PAYLOAD, error.to_string()))?;
-    let Authorization { from, to, value, valid_after, valid_before, nonce } = payload.authorization;
-    let refused = |reason, detail| Declined::Refused { reason, detail, payer: Some(from), transaction: None };
-    if to != required.pay_to {
-        let expected = required.pay_to;
-        return Err(refused(
-            reason::RECIPIENT,
-            format!("expected a transfer to {expected}, found one to {to}"),
-        ));
-    }
-    if value != required.amount {
-        let expected = required.amount;
-        return Err(refused(
-            reason::VALUE,
-            format!("expected a transfer of {expected} units, found {value}"),
-        ));
-    }
+    let transfer = signed_transfer(&app.shop, payment, required.pay_to, required.amount)?;
+    let refused =
+        |reason, detail| Declined::Refused { reason, detail, payer: Some(transfer.from), transaction: None };
     let needed = app.shop.validity(now_s());
-    if valid_before <= needed.end {
-        let expected = needed.end;
+    if transfer.valid_before_s <= needed.end {
+        let (expected, found) = (needed.end, transfer.valid_before_s);
         return Err(refused(
             reason::VALID_BEFORE,
-            format!("expected a transfer good beyond {expected}, found {valid_before}"),
+            format!("expected a transfer good beyond {expected}, found {found}"),
         ));
     }
-    if valid_after >= needed.start {
-        let expected = needed.start;
+    if transfer.valid_after_s >= needed.start {
+        let (expected, found) = (needed.start, transfer.valid_after_s);
         return Err(refused(
             reason::VALID_AFTER,
-            format!("expected a transfer good before {expected}, found {valid_after}"),
+            format!("expected a transfer good before {expected}, found {found}"),
         ));
     }
-    let forged =
-        || refused(reason::SIGNATURE, format!("expected r, s, v by the key of {from}, found others"));
-    let signature = payload.signature.as_ref().try_into().map_err(|_| forged())?;
-    let transfer = SignedTransfer {
-        token: required.asset,
-        from,
-        to,
-        value,
-        valid_after_s: valid_after,
-        valid_before_s: valid_before,
-        nonce,
-        signature,
-    };
-    if !transfer.is_signed(app.shop.domain()) {
-        return Err(forged());
-    }
-    if app.till_at(to).await?.is_none() {
-        let detail = format!("expected the till of an asset of this marketplace to be paid, found {to}");
+    if app.till_at(transfer.to).await?.is_none() {
+        let found = transfer.to;
+        let detail = format!("expected the till of an asset of this marketplace to be paid, found {found}");
         return Err(refused(reason::REQUIREMENTS, detail));
     }
     Ok(transfer)
@@ -252,7 +235,18 @@ async fn would_move(app: &App, transfer: &SignedTransfer) -> Result<u64, Decline
     }
     let what = Sponsored::Transfer(transfer);
     let error = match app.client.sponsored_gas(&app.account, what, sponsor::GAS_MAX).await {
-        Ok(gas) => return Ok(gas),
+        Ok(gas) => {
+            let least = app.gas.of(gas);
+            if transfer.value >= least {
+                return Ok(gas);
+            }
+            let found = transfer.value;
+            let detail = format!(
+                "expected a transfer of at least {least} units, what its gas costs, found one of {found}"
+            );
+            let payer = Some(transfer.from);
+            return Err(Declined::Refused { reason: reason::VALUE, detail, payer, transaction: None });
+        }
         Err(error) if error.is_refusal() => error,
         Err(error) => return Err(error.into()),
     };
@@ -270,7 +264,8 @@ async fn would_move(app: &App, transfer: &SignedTransfer) -> Result<u64, Decline
 async fn carry(app: &App, transfer: &SignedTransfer) -> Result<B256, Declined> {
     let intent = intent(transfer);
     // The turn of paid calls too: of two ways to use a transfer at once, the second finds it used.
-    let _turn = app.seats.of(payer_seat(transfer.from)).lock_owned().await;
+    let busy = || Problem::unavailable(BUSY_PAYER, Duration::from_secs(1));
+    let _turn = app.seats.turn(payer_seat(transfer.from), app.shop.timeout()).await.ok_or_else(busy)?;
     let begun = app.client.is_sponsored(&app.account, intent).await?;
     let spent = app.client.is_spent(transfer).await?;
     if spent && !app.untold.has(intent) {
@@ -288,7 +283,7 @@ async fn carry(app: &App, transfer: &SignedTransfer) -> Result<B256, Declined> {
     let mut gas = sponsor::GAS_MAX;
     if !begun {
         gas = would_move(app, transfer).await?;
-        app.sponsor.take(transfer.from, gas)?;
+        app.facilitated.reserve(transfer.from, gas)?.spend();
     }
     app.untold.begin(intent, transfer.valid_before_s, now_s());
     let done = match app.client.sponsor_transfer(&app.account, intent, transfer, gas).await {

@@ -22,7 +22,7 @@ use residual_x402::{
     PAYMENT_SIGNATURE, PaymentPayload, SettleResponse, VERSION, batch as wire, decode, extensions,
 };
 
-use crate::{App, problem::Problem};
+use crate::{App, limits, problem::Problem};
 
 pub(crate) use refusal::Refusal;
 pub(crate) use repeats::Repeats;
@@ -108,8 +108,9 @@ async fn deal<T: Send + 'static>(
             "expected fewer payments at once, found as many as are dealt with; try again in a moment";
         return Err(Problem::unavailable(detail, Duration::from_secs(1)).into());
     };
+    let caller = limits::caller_place();
     let dealt = tokio::spawn(async move {
-        let _place = place;
+        let _places = (place, caller);
         payment.await
     });
     dealt.await.map_err(|_| Problem::internal("the payment could not be dealt with"))?

@@ -19,12 +19,15 @@ use crate::gas::GasPrice;
 /// Gas of one signed transfer, rounded up: what a currency such as USDC takes for it.
 const TRANSFER_GAS: u64 = 90_000;
 
+/// Gas of a deposit and of a refund, rounded up.
+const CHANNEL_GAS: u64 = 220_000;
+
 /// The rules by which payments are taken.
 #[derive(Debug, Clone)]
 pub struct PaymentRules {
     /// The withdraw delay of the channels that are asked for, in seconds; at least a day for a public gateway.
     pub withdraw_delay_s: u64,
-    /// The least that may be deposited at the gateway's expense, in calls: their gas is to be worth it.
+    /// The least that may be deposited at the gateway's expense, in calls; and in any case what the channel's gas costs.
     pub deposit_calls: u32,
     /// For how long a payment that is asked for may be good, in seconds.
     pub timeout_s: u64,
@@ -135,7 +138,8 @@ impl Shop {
     /// The least that is taken as a deposit for this call.
     pub(crate) fn min_deposit(&self, call: &Call) -> Amount {
         // Beyond all money it is no longer the least of anything: the call itself then.
-        price_of(call.unit_price, self.rules.deposit_calls).map_or(call.price, |least| least.max(call.price))
+        let calls = price_of(call.unit_price, self.rules.deposit_calls).unwrap_or(call.price);
+        calls.max(call.price).max(self.gas.of(CHANNEL_GAS))
     }
 
     /// Whether a call's price is worth a transfer of its own; the least that is, when it is not.

@@ -35,18 +35,52 @@ struct Hour {
     by_payer: HashMap<Address, u64>,
 }
 
+/// Gas that was counted for a transaction which is not sent yet.
+#[must_use = "it is given back when it is dropped"]
+#[derive(Debug)]
+pub(crate) struct Reserved<'a> {
+    sponsor: &'a Sponsor,
+    payer: Address,
+    gas: u64,
+}
+
+impl Reserved<'_> {
+    /// The transaction is sent now.
+    pub(crate) fn spend(mut self) {
+        self.gas = 0;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.gas > 0 {
+            self.sponsor.give_back(self.payer, self.gas);
+        }
+    }
+}
+
 impl Sponsor {
     pub(crate) fn new(per_payer: u64) -> Self {
         let hour = Hour { began: Instant::now(), all: 0, by_payer: HashMap::new() };
         Self { per_payer, hour: Mutex::new(hour) }
     }
 
-    /// Counts the gas of one transaction for a payer.
+    /// Counts the gas of one transaction for a payer, which comes back when it is not spent.
     ///
     /// # Errors
     /// A problem that says when to come back, when there is not so much left this hour.
-    pub(crate) fn take(&self, payer: Address, gas: u64) -> Result<(), Problem> {
-        self.take_at(payer, gas, Instant::now())
+    pub(crate) fn reserve(&self, payer: Address, gas: u64) -> Result<Reserved<'_>, Problem> {
+        self.take_at(payer, gas, Instant::now())?;
+        Ok(Reserved { sponsor: self, payer, gas })
+    }
+
+    fn give_back(&self, payer: Address, gas: u64) {
+        let mut hour = self.hour.lock().expect("nobody panics while counting");
+        // Of an hour that is over there is nothing to give back; of one that has begun meanwhile, at most what it gave.
+        hour.all = hour.all.saturating_sub(gas);
+        if let Some(given) = hour.by_payer.get_mut(&payer) {
+            *given = given.saturating_sub(gas);
+        }
     }
 
     fn take_at(&self, payer: Address, gas: u64, now: Instant) -> Result<(), Problem> {
@@ -88,5 +122,16 @@ mod tests {
         }
         assert!(sponsor.take_at(Address::repeat_byte(9), 1, start).is_err(), "all is used up");
         assert!(sponsor.take_at(one, 200_000, start + HOUR).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_spent_is_given_back() {
+        let (sponsor, one) = (Sponsor::new(100_000), Address::repeat_byte(1));
+        for _ in 0..1_000 {
+            drop(sponsor.reserve(one, 100_000).unwrap());
+        }
+        sponsor.reserve(one, 60_000).unwrap().spend();
+        assert!(sponsor.reserve(one, 40_001).is_err());
+        assert!(sponsor.reserve(one, 40_000).is_ok());
     }
 }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
-use residual_client::now_s;
+use residual_client::{CallPrice, now_s};
 use residual_meter::{Charge, ChargeError, SignedTickOpen, SignedVoucher, Tick, WindowError, WindowState};
 use residual_primitives::{
     Amount, B256, Bytes,
@@ -62,13 +62,14 @@ pub(crate) async fn open(app: &Arc<App>, url: String, opening: Opening) -> Resul
         let expected = "expected a channel that pays the till of a model that this gateway serves";
         Problem::not_found(format!("{expected}, found one that pays {receiver}; see /v1/gateway"))
     })?;
-    if opening.unit_price != service.unit_price {
-        let (expected, found) = (service.unit_price, opening.unit_price);
+    let price = service.price()?;
+    if opening.unit_price != price.unit {
+        let (expected, found) = (price.unit, opening.unit_price);
         let detail =
             format!("expected a window at the price {expected}, found one at {found}; sign one at that");
         return Err(Problem::conflict(detail).named("window-price", "The window has another price").into());
     }
-    let terms = service.terms.0;
+    let terms = price.terms.0;
     if opening.terms_hash != terms {
         let found = opening.terms_hash;
         let detail =
@@ -76,11 +77,11 @@ pub(crate) async fn open(app: &Arc<App>, url: String, opening: Opening) -> Resul
         return Err(other_terms(detail).into());
     }
     let whole = opening.unit_price.0.checked_mul(opening.max_ticks.into());
-    let price = whole.ok_or_else(|| beyond_money(&opening)).map(Amount)?;
-    let max = opening.base.checked_add(price).ok_or_else(|| beyond_money(&opening))?;
-    let call = asked_for(service, url);
+    let whole = whole.ok_or_else(|| beyond_money(&opening)).map(Amount)?;
+    let max = opening.base.checked_add(whole).ok_or_else(|| beyond_money(&opening))?;
+    let call = asked_for(service, price, url);
     let gateway = Arc::clone(app);
-    deal(app, async move { opened(&gateway, &call, opening, price, max).await }).await
+    deal(app, async move { opened(&gateway, &call, opening, whole, max).await }).await
 }
 
 fn beyond_money(opening: &Opening) -> Problem {
@@ -90,15 +91,15 @@ fn beyond_money(opening: &Opening) -> Problem {
 }
 
 /// A call that a window is opened for.
-fn asked_for(service: &Service, url: String) -> Call {
+fn asked_for(service: &Service, price: CallPrice, url: String) -> Call {
     Call {
         url,
         description: format!("{}, version {}: a window of predictions", service.name, service.version),
         receiver: service.receiver,
-        unit_price: service.unit_price,
+        unit_price: price.unit,
         units: 1,
-        price: service.unit_price,
-        terms: service.terms.0,
+        price: price.unit,
+        terms: price.terms.0,
         digest: B256::ZERO,
         discovery: Arc::clone(&service.discovery),
     }
@@ -224,15 +225,14 @@ pub(crate) async fn close(
 
 async fn closed(app: &App, channel: B256, root: B256) -> Result<Amount, Problem> {
     // A tick that is worked for is charged first.
-    let seat = app.seats.of(channel).lock_owned();
-    let Ok(_turn) = tokio::time::timeout(app.shop.timeout(), seat).await else { return Err(busy()) };
+    let _turn = app.seats.turn(channel, app.shop.timeout()).await.ok_or_else(busy)?;
     let known = app.meter.channel(channel).ok_or_else(|| unknown(channel))?;
     let unused = known.window.filter(|window| window.open.root == root && window.used == 0);
     let holds = |window: &WindowState| {
         app.services.values().any(|service| {
             let TickOpen { unitPrice, termsHash, .. } = window.open;
             service.receiver == known.config.receiver
-                && (service.unit_price.0, service.terms.0) == (unitPrice, termsHash)
+                && service.price().is_ok_and(|price| (price.unit.0, price.terms.0) == (unitPrice, termsHash))
         })
     };
     if unused.as_ref().is_some_and(holds) {
@@ -282,7 +282,7 @@ pub(crate) async fn ticked<T: Send + 'static>(
     // Whoever has not the preimage neither takes the channel's turn nor, of a channel that is known, makes the ledger be
     // asked.
     match app.meter.check_tick(&tick, &charge) {
-        Ok(()) | Err(ChargeError::BeyondEscrow { .. } | ChargeError::NotReconciled { .. }) => {}
+        Ok(_) | Err(ChargeError::BeyondEscrow { .. } | ChargeError::NotReconciled { .. }) => {}
         Err(error) => return Err(tick_problem(error).into()),
     }
     let gateway = Arc::clone(app);
@@ -309,8 +309,10 @@ async fn serve<T>(
         ChargeError::BeyondEscrow { .. } => app.shop.unpaid(call, reason::BEYOND_BALANCE, error),
         error => tick_problem(error).into(),
     };
-    checked.map_err(refused)?;
-    if let Some(window) = channel.metered()?.window
+    let repeated = checked.map_err(refused)?;
+    if repeated {
+        app.repeats.take(id.as_slice(), charge.request_id)?;
+    } else if let Some(window) = channel.metered()?.window
         && window.open.termsHash != call.terms
     {
         let (expected, found) = (window.open.termsHash, call.terms);
@@ -318,9 +320,6 @@ async fn serve<T>(
             "expected calls under the window's terms {expected}, found {found}; end it and open another"
         );
         return Err(other_terms(detail).into());
-    }
-    if channel.metered()?.window.is_some_and(|window| tick.index <= window.used) {
-        app.repeats.take(id.as_slice(), charge.request_id)?;
     }
     let answer = work.await?;
     let charged = app.meter.submit_tick(tick, charge).map_err(refused)?;

@@ -7,7 +7,10 @@ use residual_client::Till;
 use residual_gateway::{Config, Gateway, ServiceError, SettlementRules, StartError};
 use residual_primitives::{Amount, RevenueKind};
 
-use crate::support::{PRICE, World, plenty};
+use crate::{
+    raw::send,
+    support::{PRICE, World, plenty},
+};
 
 const BPS: u16 = 1_500;
 const CALLS: u32 = 13;
@@ -91,6 +94,9 @@ async fn pay_9_an_operators_till_is_split_as_the_rules_say() {
     // Taken back while it serves: what is swept from then on is the owner's, and the parent's as before.
     calls(&world, &gateway, 4).await;
     assert!(client.revoke_operator(&owner, &till(&world)).await.unwrap().transaction.is_some());
+    gateway.settle().await;
+    let refused = send(world.call(&gateway, &world.digits[0])).await;
+    assert_eq!(refused.status().as_u16(), 503, "nobody serves for nothing");
     gateway.shut_down().await.unwrap();
     assert!(client.claim_operator(&operator, None).await.unwrap().is_empty());
     let both = (2 * net * 9_000 - net * u128::from(BPS)) / 10_000;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use residual_client::{AuditError, UsageDifference, WrittenOff};
-use residual_gateway::{Config, PaymentRules};
+use residual_client::{AuditError, Person, Till, UsageDifference, WrittenOff};
+use residual_gateway::{Config, PaymentRules, SettlementRules};
 use residual_ledger::{
     SolValue, Transaction,
     contracts::{
@@ -13,20 +13,25 @@ use residual_ledger::{
         test_usd::TestUSD,
         transfer_deposit_collector as collector,
     },
+    http::{self, Method, Request},
+    token::{TokenDomain, TransferWithAuthorization},
 };
 use residual_primitives::{
-    Amount, B256, Bytes, U256,
+    Amount, B256, Bytes, RevenueKind, U256,
     signed::{ChannelConfig, Voucher},
 };
 use residual_x402::{
-    PAYMENT_REQUIRED, PaymentPayload, PaymentRequired, VERSION,
+    PAYMENT_REQUIRED, PAYMENT_SIGNATURE, PaymentPayload, PaymentRequired, PaymentRequirements, VERSION,
     batch::{self, Deposit, DepositAuthorization, DepositConsent, Payload, WireVoucher},
     decode, encode, exact,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
+    anvil::Anvil,
     raw::{paid, send},
-    support::{PRICE, World, plenty},
+    support::{PRICE, PURSE, World, plenty},
 };
 
 /// A thousand dollars a coin: at the embedded ledger's gwei a row that is claimed alone costs some 0.05.
@@ -317,5 +322,154 @@ fn on_ledger(config: &ChannelConfig) -> IChannels::ChannelConfig {
         token: config.token,
         withdrawDelay: config.withdrawDelay,
         salt: config.salt,
+    }
+}
+
+/// CH-1: a claim that a reorganisation undoes is made again by itself, and what it brings arrives once.
+#[tokio::test(flavor = "multi_thread")]
+async fn ch_1_a_claim_that_is_taken_back_is_made_again() {
+    let anvil = Anvil::start(false).await;
+    anvil.furnish().await;
+    let world = World::on(anvil.url.clone()).await;
+    // It looks only when it is asked to.
+    let settlement = SettlementRules { interval: Duration::from_secs(60 * 60), ..SettlementRules::default() };
+    let gateway =
+        world.open_with(Config { coin_price: Some(Amount::ZERO), settlement, ..world.config() }).await;
+    let payer = world.payer(2, plenty()).await;
+    let paid = payer.call(world.call(&gateway, &world.digits[0])).await.unwrap();
+    let channel = paid.channel.unwrap();
+    let claimed = async || world.client.escrow(channel).await.unwrap().total_claimed;
+
+    let before = anvil.ask("evm_snapshot", json!([])).await;
+    gateway.settle().await;
+    assert_eq!(claimed().await, PRICE);
+    let height = world.client.chain().head().await.unwrap().number;
+    assert_eq!(anvil.ask("evm_revert", json!([before])).await, json!(true));
+    assert_eq!(claimed().await, Amount::ZERO, "taken back");
+
+    // Once the block in which it was made would be final.
+    anvil.mine(height).await;
+    gateway.settle().await;
+    assert_eq!(claimed().await, PRICE);
+    gateway.shut_down().await.unwrap();
+    let till = Till::own(world.model.asset, RevenueKind::Inference);
+    let waiting = world.client.waiting_for(&till, world.client.currency().token).await.unwrap();
+    assert_eq!(waiting, Amount::ZERO, "swept");
+    world.client.audit().await.unwrap();
+}
+
+/// One transfer for a call, good for 100 seconds.
+async fn transfer(world: &World, way: &PaymentRequirements, payer: &Person, nonce: u8) -> PaymentPayload {
+    let domain = TokenDomain::read(world.client.chain(), way.asset).await.unwrap();
+    let (valid_before, nonce) = (residual_client::now_s() + 100, B256::repeat_byte(nonce));
+    let consent = TransferWithAuthorization {
+        from: payer.address(),
+        to: way.pay_to,
+        value: U256::from(way.amount.0),
+        validAfter: U256::ZERO,
+        validBefore: U256::from(valid_before),
+        nonce,
+    };
+    let payload = exact::Payload {
+        signature: Bytes::copy_from_slice(&domain.sign(payer, &consent).as_bytes()),
+        authorization: exact::Authorization {
+            from: payer.address(),
+            to: way.pay_to,
+            value: way.amount,
+            valid_after: 0,
+            valid_before,
+            nonce,
+        },
+    };
+    PaymentPayload {
+        x402_version: VERSION,
+        resource: None,
+        accepted: way.clone(),
+        payload: serde_json::to_value(payload).unwrap(),
+        extensions: None,
+    }
+}
+
+async fn exactly(world: &World, gateway: &residual_gateway::Gateway) -> PaymentRequirements {
+    let ways = asked(world, gateway).await.accepts;
+    ways.into_iter().find(|way| way.scheme == exact::SCHEME).unwrap()
+}
+
+/// Gas that was set apart for a payment is given back when nothing is sent for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn gas_is_not_used_up_by_what_is_never_sent() {
+    let world = World::new().await;
+    let payments = PaymentRules { sponsored_gas_per_hour: 150_000, ..PaymentRules::default() };
+    let gateway = world.open_with(Config { payments, ..world.config() }).await;
+    let way = exactly(&world, &gateway).await;
+    let payer = world.account(2);
+    world.client.fund(&world.account(0), payer.address(), PURSE).await.unwrap();
+    let payment = encode(&transfer(&world, &way, &payer, 1).await);
+    for _ in 0..5 {
+        let mut nothing_to_serve = Request::new(Method::GET, world.url(&gateway));
+        nothing_to_serve.headers_mut().insert(PAYMENT_SIGNATURE, payment.parse().unwrap());
+        assert_eq!(send(nothing_to_serve).await.status().as_u16(), 405);
+    }
+    let served = send(paid(world.call(&gateway, &world.digits[0]), &payment)).await;
+    assert_eq!(served.status().as_u16(), 200);
+    let second = encode(&transfer(&world, &way, &payer, 2).await);
+    let refused = send(paid(world.call(&gateway, &world.digits[0]), &second)).await;
+    assert_eq!(refused.status().as_u16(), 503, "two of them are more than its hour");
+    gateway.shut_down().await.unwrap();
+}
+
+/// What a facilitator carries for other servers is worth its gas.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_facilitator_carries_nothing_that_is_not_worth_its_gas() {
+    let world = World::new().await;
+    let free = world.open().await;
+    let way = exactly(&world, &free).await;
+    free.shut_down().await.unwrap();
+    let gateway = world.open_with(Config { coin_price: Some(COIN_PRICE), ..world.config() }).await;
+    let payer = world.account(2);
+    world.client.fund(&world.account(0), payer.address(), PURSE).await.unwrap();
+    for (nonce, amount, carried) in [(1, 1, false), (2, 1_000_000, true)] {
+        let way = PaymentRequirements { amount: Amount(amount), ..way.clone() };
+        let payment = transfer(&world, &way, &payer, nonce).await;
+        let order = json!({ "x402Version": 2, "paymentPayload": payment, "paymentRequirements": way });
+        let url = format!("http://{}/v1/facilitator/settle", gateway.address());
+        let mut request = Request::new(Method::POST, url.parse().unwrap());
+        *request.body_mut() = Some(order.to_string().into());
+        request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        let answer: Value = serde_json::from_slice(&send(request).await.bytes().await.unwrap()).unwrap();
+        assert_eq!(answer["success"], carried, "{answer}");
+        if !carried {
+            assert_eq!(answer["errorReason"], exact::reason::VALUE, "{answer}");
+        }
+    }
+    gateway.shut_down().await.unwrap();
+}
+
+/// A withdrawal that leaves in the channel what was charged is no reason to claim that, or to give it up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_of_what_was_not_charged_changes_nothing() {
+    let world = World::new().await;
+    let config = || Config { coin_price: Some(COIN_PRICE), ..world.config() };
+    let client = &world.client;
+    for (payer, more_than_uncharged, given_up) in [(2, -1, 0), (3, 0, 0), (4, 1, 1)] {
+        let gateway = world.open_with(config()).await;
+        let leaving = world.payer(payer, plenty()).await;
+        let paid = leaving.call(world.call(&gateway, &world.digits[0])).await.unwrap();
+        let channel = paid.channel.unwrap();
+        gateway.shut_down().await.unwrap();
+
+        let on_channel = client.channel_on_ledger(channel).await.unwrap().unwrap().config.unwrap();
+        let amount = (paid.deposited.0 - PRICE.0).checked_add_signed(more_than_uncharged).unwrap();
+        let call = Channels::initiateWithdrawCall { config: on_ledger(&on_channel), amount };
+        let sender = client.chain().sender(world.account(payer));
+        sender.send(&Transaction::call(CANONICAL_CHANNELS, &call)).await.unwrap();
+        // At its start a gateway asks the ledger for all channels.
+        let gateway = world.open_with(config()).await;
+        gateway.settle().await;
+        gateway.shut_down().await.unwrap();
+        assert_eq!(client.escrow(channel).await.unwrap().total_claimed, Amount::ZERO, "below its gas");
+        let uses = client.usage_of(world.model.asset).await.unwrap();
+        let written_off = uses.iter().filter(|row| row.lane == "written-off").count();
+        assert_eq!(written_off, given_up, "{more_than_uncharged}");
     }
 }

@@ -31,7 +31,7 @@ fn examples(place: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(place)
 }
 
-fn terms(client: &Client) -> Terms {
+pub(crate) fn terms(client: &Client) -> Terms {
     Terms {
         rights: Rights::ACCESS.with(Rights::INFER),
         versions: VersionsGranted::AllUntilExpiry,
@@ -54,22 +54,32 @@ fn terms(client: &Client) -> Terms {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::made(&Governance::default(), None).await.0
+        Self::made(&Ground::Embedded(ANY_PORT), &Governance::default(), None).await.0
+    }
+
+    /// On a chain behind a JSON-RPC, onto which the contracts are put.
+    pub(crate) async fn on(rpc_url: String) -> Self {
+        let ground = Ground::Deploy { rpc_url, currencies: Vec::new() };
+        Self::made(&ground, &Governance::default(), None).await.0
     }
 
     /// A model made from a work of dev:3, who is owed a tenth of what it earns by inference, under a protocol fee.
     pub(crate) async fn derived(fee_bps: u16) -> (Self, PublishedAsset) {
         let governance = Governance { fee_bps, ..Governance::default() };
-        let (world, parent) = Self::made(&governance, Some(Bps::new(1_000).unwrap())).await;
+        let (world, parent) =
+            Self::made(&Ground::Embedded(ANY_PORT), &governance, Some(Bps::new(1_000).unwrap())).await;
         (world, parent.unwrap())
     }
 
-    async fn made(governance: &Governance, owed: Option<Bps>) -> (Self, Option<PublishedAsset>) {
+    async fn made(
+        ground: &Ground,
+        governance: &Governance,
+        owed: Option<Bps>,
+    ) -> (Self, Option<PublishedAsset>) {
         let dir = tempfile::tempdir().unwrap();
-        let ground = Ground::Embedded(ANY_PORT);
         let no_password = |_| unreachable!("development mode asks for none");
         let client =
-            Client::init(&dir.path().join("data"), true, &ground, governance, no_password).await.unwrap();
+            Client::init(&dir.path().join("data"), true, ground, governance, no_password).await.unwrap();
         let digits = parse_csv(&fs::read(examples("digits-a/digits.csv")).unwrap()).unwrap();
         let twin = train(&digits, &TrainConfig::default()).unwrap();
         let folder = dir.path().join("reader");
@@ -140,15 +150,21 @@ impl World {
         Gateway::start(self.client.clone(), account(&self.client, 9), config).await.unwrap()
     }
 
-    /// A gateway with a data directory of its own, as dev:8, which serves the same model with the publisher's keys.
-    pub(crate) async fn open_another(&self) -> (Arc<Client>, Gateway) {
+    /// The same marketplace in a data directory of its own.
+    pub(crate) async fn join(&self) -> Client {
         let ground = Ground::Join {
             rpc_url: self.client.serves().unwrap().0,
             deployment: self.client.home().path("deployment.json"),
         };
         let no_password = |_| unreachable!("who joins makes no account");
         let root = self.dir.path().join("another");
-        let joined = Client::init(&root, true, &ground, &Governance::default(), no_password).await.unwrap();
+        Client::init(&root, true, &ground, &Governance::default(), no_password).await.unwrap()
+    }
+
+    /// A gateway with a data directory of its own, as dev:8, which serves the same model with the publisher's keys.
+    pub(crate) async fn open_another(&self) -> (Arc<Client>, Gateway) {
+        let joined = self.join().await;
+        let root = joined.home().root().to_owned();
         joined.close().await;
         for place in ["keys", "blocks"] {
             copy(&self.client.home().path(place), &root.join(place));
@@ -158,8 +174,7 @@ impl World {
         let mut joined = read(&root.join("marketplace.json"));
         joined["keyring_secret"] = mine["keyring_secret"].clone();
         fs::write(root.join("marketplace.json"), joined.to_string()).unwrap();
-        let client = Client::init(&root, true, &ground, &Governance::default(), no_password).await.unwrap();
-        let client = Arc::new(client);
+        let client = Arc::new(self.join().await);
         let config = Config { coin_price: Some(Amount::ZERO), ..self.config() };
         let gateway = Gateway::start(client.clone(), account(&client, 8), config).await.unwrap();
         (client, gateway)
@@ -219,7 +234,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn account(client: &Client, index: u32) -> Person {
+pub(crate) fn account(client: &Client, index: u32) -> Person {
     client.account(&format!("dev:{index}"), || unreachable!("no password")).unwrap()
 }
 

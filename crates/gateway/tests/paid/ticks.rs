@@ -411,3 +411,43 @@ async fn ch_3_a_window_stays_within_the_confirmed_escrow() {
     assert_eq!(on_ledger.total_claimed, PRICE);
     world.client.audit().await.unwrap();
 }
+
+/// MET-2: a tick that was paid is answered again so often and no more, also when its window is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn met_2_a_tick_of_a_window_that_is_over_is_repeated_so_often_and_no_more() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let mut ticker = Ticker::new(&world, 2, Amount(PRICE.0 * 10)).await;
+    ticker.open(&gateway, &ticker.plan(Amount::ZERO, 1)).await;
+    let tick = ticker.purse.tick().unwrap();
+    for repeated in 0..=32 {
+        let response = send(ticker.call(&gateway, 0, &tick)).await;
+        assert_eq!(response.status().as_u16(), 200, "{repeated}");
+    }
+    let refused = send(ticker.call(&gateway, 0, &tick)).await;
+    assert_eq!(refused.status().as_u16(), 409);
+    gateway.shut_down().await.unwrap();
+    assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 1);
+}
+
+/// After a window that ended early, a voucher pays by promising more than the window did, by at most the price.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_pays_after_a_window_that_ended_early() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let mut ticker = Ticker::new(&world, 2, Amount(PRICE.0 * 100)).await;
+    ticker.open(&gateway, &ticker.plan(Amount::ZERO, 10)).await;
+    let tick = ticker.purse.tick().unwrap();
+    assert_eq!(charged(&send(ticker.call(&gateway, 0, &tick)).await), PRICE);
+    let payer = ticker.account.clone();
+    let closed = ticker.post(&gateway, "window/close", &ticker.closing(&payer, ticker.root())).await;
+    assert_eq!(closed.status().as_u16(), 200);
+    for refused in [2, 10, 12] {
+        let response = ticker.by_voucher(&gateway, Amount(PRICE.0 * refused)).await;
+        assert_eq!(response.status().as_u16(), 402, "{refused}");
+    }
+    let paid = ticker.by_voucher(&gateway, Amount(PRICE.0 * 11)).await;
+    assert_eq!(charged(&paid), Amount(PRICE.0 * 2), "by the tick and by this");
+    gateway.shut_down().await.unwrap();
+    world.client.audit().await.unwrap();
+}

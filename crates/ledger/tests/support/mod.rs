@@ -1,10 +1,11 @@
 //! What the tests share: chains to talk to, and a way to them that can be cut.
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
+mod anvil;
+
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,11 +14,9 @@ use std::{
 };
 
 use alloy_primitives::{B256, U256};
-use alloy_rpc_client::RpcClient;
-use alloy_transport_ws::WsConnect;
 use residual_ledger::{
     Address, Chain, Config, Receipt, Sender, Transaction,
-    contracts::{CREATE2_PROXY, CREATE2_PROXY_CODE, Contract, TestUSD, genesis_alloc},
+    contracts::{Contract, TestUSD, genesis_alloc},
     deploy,
 };
 use residual_local_ledger::{Genesis, GenesisAccount, LocalLedger};
@@ -27,6 +26,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
+
+pub(crate) use anvil::Anvil;
 
 /// An embedded ledger with the canonical contracts.
 pub(crate) async fn embedded(dir: &Path) -> LocalLedger {
@@ -327,62 +328,5 @@ async fn read_body(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
         if read == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-    }
-}
-
-/// An anvil process, killed when dropped.
-pub(crate) struct Anvil {
-    process: Child,
-    client: RpcClient,
-    pub(crate) url: String,
-}
-
-impl Anvil {
-    /// Starts one; with `by_hand` it makes a block only when told to.
-    pub(crate) async fn start(by_hand: bool) -> Self {
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        let program = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("../../contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-        assert!(program.exists(), "{} is missing: run contracts/scripts/setup", program.display());
-        let process = Command::new(program)
-            .args(["--silent", "--port", &port.to_string()])
-            .args(by_hand.then_some("--no-mining"))
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("anvil starts");
-        let ws = WsConnect::new(format!("ws://127.0.0.1:{port}"));
-        let up = async {
-            loop {
-                match RpcClient::connect_pubsub(ws.clone()).await {
-                    Ok(client) => return client,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                }
-            }
-        };
-        let client = tokio::time::timeout(Duration::from_secs(30), up).await.expect("anvil answers in 30 s");
-        Self { process, client, url: format!("http://127.0.0.1:{port}") }
-    }
-
-    pub(crate) async fn ask(&self, method: &'static str, params: Value) -> Value {
-        self.client.request(method, params.clone()).await.unwrap_or_else(|e| panic!("{method} {params}: {e}"))
-    }
-
-    pub(crate) async fn mine(&self, blocks: u64) {
-        self.ask("anvil_mine", json!([blocks])).await;
-    }
-
-    /// A connection, on a chain that has the deployment proxy as public ones do.
-    pub(crate) async fn connect(&self, config: Config) -> Chain {
-        self.ask("anvil_setCode", json!([CREATE2_PROXY, CREATE2_PROXY_CODE])).await;
-        Chain::connect(Config { development: true, url: self.url.clone(), ..config }).await.expect("connects")
-    }
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        // It is gone already if it crashed, which the test that used it has noticed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

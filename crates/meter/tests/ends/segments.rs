@@ -618,3 +618,35 @@ proptest! {
         let _ = decode_segment(&[&run.bytes[..FRAME], &noise[..]].concat());
     }
 }
+
+/// MET-2: a channel from which all was taken out again is forgotten, whatever was promised on it, so that empty ones do not
+/// fill the meter; opened again it takes no window or voucher for what was paid.
+#[test]
+fn met_2_an_emptied_channel_is_forgotten_and_pays_for_nothing_twice() {
+    let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
+    let mut meter = open(dir.path());
+    meter.open_channel(&payer.config, escrow(10_000)).unwrap();
+    let known = |meter: &Meter| meter.channel(payer.channel_id).is_some();
+    let window = payer.window(0, 5, 4, 1);
+    window.open(&meter).unwrap();
+    window.charge(&meter, 1, 1).unwrap();
+    let emptied =
+        |total_claimed| Escrow { balance: Amount(5), total_claimed: Amount(total_claimed), ..escrow(10_000) };
+    meter.reconcile(payer.channel_id, emptied(0)).unwrap();
+    meter.rotate(u64::MAX).unwrap();
+    assert!(known(&meter), "what was charged is not claimed");
+    meter.reconcile(payer.channel_id, emptied(5)).unwrap();
+    meter.rotate(u64::MAX).unwrap();
+    assert!(!known(&meter), "a window of four, of which one tick was used, holds nothing");
+
+    for restart in [false, true] {
+        if restart {
+            drop(meter);
+            meter = open(dir.path());
+        }
+        let again = Escrow { balance: Amount(10_000), ..emptied(5) };
+        meter.open_channel(&payer.config, again).unwrap();
+        assert!(window.open(&meter).is_err(), "its base is below what was charged");
+        assert!(matches!(window.charge(&meter, 1, 1), Err(ChargeError::NoWindow { .. })));
+    }
+}

@@ -225,9 +225,14 @@ async fn gateway(
     let address = account.address();
     let decimals = client.currency().decimals;
     let also = also.map(|asset| Serving { asset, licence: None });
+    let content_from = match &what.content_from {
+        Some(url) => Some(Arc::new(client.gateway(url, what.allow_http).await?)),
+        None => None,
+    };
     let config = GatewayConfig {
         public_url: what.public_url.clone(),
         serving: what.serve.iter().cloned().chain(also).collect(),
+        content_from,
         operator_bps: what.operator_bps,
         coin_price: what
             .coin_price
