@@ -95,8 +95,8 @@ async fn pay_9_an_operators_till_is_split_as_the_rules_say() {
     calls(&world, &gateway, 4).await;
     assert!(client.revoke_operator(&owner, &till(&world)).await.unwrap().transaction.is_some());
     gateway.settle().await;
-    let refused = send(world.call(&gateway, &world.digits[0])).await;
-    assert_eq!(refused.status().as_u16(), 503, "nobody serves for nothing");
+    let away = send(world.call(&gateway, &world.digits[0])).await;
+    assert_eq!(away.status().as_u16(), 503, "nobody serves for nothing");
     gateway.shut_down().await.unwrap();
     assert!(client.claim_operator(&operator, None).await.unwrap().is_empty());
     let both = (2 * net * 9_000 - net * u128::from(BPS)) / 10_000;
