@@ -123,7 +123,7 @@ impl Measured {
             units: calls,
             at_s: residual_client::now_s(),
         };
-        self.meter.accept(&SignedVoucher { voucher, signature }, &charge)?;
+        self.meter.submit(&SignedVoucher { voucher, signature }, &charge)?.wait()?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use residual_meter::{Charged, Meter, Pending};
 use residual_primitives::Amount;
 use tempfile::tempdir;
 
-use crate::parties::{Payer, charge, escrow, open, quick_dir};
+use crate::parties::{Payer, Waiting as _, charge, escrow, open, quick_dir};
 
 struct Unpark(Thread);
 

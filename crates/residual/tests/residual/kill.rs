@@ -115,7 +115,7 @@ pub(crate) fn charge_every_channel(data: &Path, round: u64) -> u128 {
                 units: 1,
                 at_s: round,
             };
-            meter.accept(&voucher, &charge).unwrap();
+            meter.submit(&voucher, &charge).unwrap().wait().unwrap();
             sum += amount.0;
         }
         client.close().await;
