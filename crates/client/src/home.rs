@@ -34,7 +34,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The layout that this program reads and writes.
-pub const HOME_VERSION: u32 = 1;
+const HOME_VERSION: u32 = 1;
 
 /// How long another command's lock is waited for, and how often it is looked at meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -202,7 +202,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn write_bytes(&self, place: &str, bytes: &[u8]) -> Result<(), HomeError> {
+    pub(crate) fn write_bytes(&self, place: &str, bytes: &[u8]) -> Result<(), HomeError> {
         write(&self.path(place), bytes)
     }
 
@@ -210,7 +210,7 @@ impl Home {
     ///
     /// # Errors
     /// When there are more, or they cannot be read.
-    pub fn read_bytes(&self, place: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
+    pub(crate) fn read_bytes(&self, place: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
         let path = self.path(place);
         match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -51,7 +51,7 @@ pub use authorization::{Purpose, RelayError, Relayed, Signed};
 pub use channel::{ChannelError, ChannelOnLedger, ChannelRecord, ChannelRow, Closing, Redeemed};
 pub use epochs::{EpochError, PublishedEpochs};
 pub use get::{GetError, Got, KeyError, Step};
-pub use home::{HOME_VERSION, Home, HomeError};
+pub use home::{Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
 pub use node::{ANY_PORT, Announced, ClientError, Governance, Ground, Made, NewKey, Place};
 pub use operator::{OPERATOR_BPS_MAX, OperatorClaim, OperatorGrant, OperatorRow};

@@ -311,7 +311,11 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached.
-    pub async fn committed_usage(&self, gateway: Address, epoch: u64) -> Result<Option<B256>, LedgerError> {
+    pub(crate) async fn committed_usage(
+        &self,
+        gateway: Address,
+        epoch: u64,
+    ) -> Result<Option<B256>, LedgerError> {
         let root: B256 = self.call(self.suite().usage, &Usage::rootsCall { gateway, epoch }).await?;
         Ok(Some(root).filter(|root| *root != B256::ZERO))
     }
@@ -320,7 +324,7 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached.
-    pub async fn usage_is_final(&self, gateway: Address, epoch: u64) -> Result<bool, LedgerError> {
+    pub(crate) async fn usage_is_final(&self, gateway: Address, epoch: u64) -> Result<bool, LedgerError> {
         let block = self.chain().final_head().await?.number;
         let root: B256 =
             self.call_at(self.suite().usage, &Usage::rootsCall { gateway, epoch }, block).await?;
