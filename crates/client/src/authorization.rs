@@ -19,7 +19,7 @@ use residual_ledger::{
 use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, TermsId, U256, signed::ChannelConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, PayError, channel};
+use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, PayError};
 
 /// Why a signed payment was not carried out. Nothing was paid.
 #[derive(Debug, thiserror::Error)]
@@ -250,7 +250,7 @@ impl Client {
             Purpose::Deposit(config) => {
                 let data = (valid_after, valid_before, signed.salt, signed.signature.clone());
                 let call = ChannelsContract::depositCall {
-                    config: channel::on_ledger(config),
+                    config: config.into(),
                     amount: signed.amount.0,
                     collector: CANONICAL_EIP3009_COLLECTOR,
                     collectorData: data.abi_encode_params().into(),

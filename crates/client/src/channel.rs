@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use alloy_sol_types::{SolEvent, SolValue};
+use alloy_sol_types::SolEvent;
 use residual_ledger::{
     Account, LogQuery,
     contracts::{
-        CANONICAL_CHANNELS, channels as bound, channels::Channels as ChannelsContract,
-        transfer_deposit_collector as collector,
+        CANONICAL_CHANNELS, TransferDepositCollector, channels as bound,
+        channels::Channels as ChannelsContract,
     },
 };
 use residual_meter::{
@@ -154,34 +154,10 @@ pub struct Redeemed {
     pub swept: Vec<SweptRow>,
 }
 
-pub(crate) fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
-    bound::IChannels::ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payerAuthorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiverAuthorizer,
-        token: config.token,
-        withdrawDelay: config.withdrawDelay,
-        salt: config.salt,
-    }
-}
-
-fn of_ledger(config: &bound::IChannels::ChannelConfig) -> ChannelConfig {
-    ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payerAuthorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiverAuthorizer,
-        token: config.token,
-        withdrawDelay: config.withdrawDelay,
-        salt: config.salt,
-    }
-}
-
 pub(crate) fn claim_on_ledger(claim: &VoucherClaim) -> bound::IChannels::VoucherClaim {
     bound::IChannels::VoucherClaim {
         voucher: bound::IChannels::Voucher {
-            channel: on_ledger(&claim.config),
+            channel: (&claim.config).into(),
             maxClaimableAmount: claim.signed.max_claimable().0,
         },
         signature: claim.signed.signature.to_vec().into(),
@@ -277,9 +253,7 @@ impl Client {
         if !operation.interrupted() {
             self.allow(payer, config.token, collector_at, amount).await?;
         }
-        let config = collector::IChannels::ChannelConfig::abi_decode(&on_ledger(config).abi_encode())
-            .map_err(|_| LedgerError::unexpected("the form of a channel's configuration"))?;
-        let call = collector::TransferDepositCollector::depositCall { config, amount: amount.0 };
+        let call = TransferDepositCollector::depositCall { config: config.into(), amount: amount.0 };
         operation.send(collector_at, &call).await?;
         Ok(())
     }
@@ -350,7 +324,7 @@ impl Client {
         };
         let logs = self.logs_to(query, block).await?;
         let created = logs.first().and_then(crate::decode::<ChannelsContract::ChannelCreated>);
-        let config = created.map(|created| of_ledger(&created.config));
+        let config = created.map(|created| ChannelConfig::from(&created.config));
         if config.as_ref().is_some_and(|config| self.channels().channel_id(config) != channel) {
             return Err(LedgerError::unexpected("a channel of another id"));
         }
@@ -475,8 +449,7 @@ impl Client {
             let money = |amount| Box::new(self.money(config.token, amount));
             let (promised, balance) = (money(promised), money(balance));
             let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
-            let call =
-                ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };
+            let call = ChannelsContract::initiateWithdrawCall { config: (&config).into(), amount: amount.0 };
             self.send(payer, CANONICAL_CHANNELS, &call).await?;
             return Ok(Closing::Requested { amount, ready_at_s: crate::now_s() + delay });
         }
@@ -484,7 +457,7 @@ impl Client {
         if crate::now_s() < ready_at_s {
             return Ok(Closing::Requested { amount: Amount(pending.amount), ready_at_s });
         }
-        let call = ChannelsContract::finalizeWithdrawCall { config: on_ledger(&config) };
+        let call = ChannelsContract::finalizeWithdrawCall { config: (&config).into() };
         let receipt = self.send(payer, CANONICAL_CHANNELS, &call).await?;
         let returned = receipt
             .event::<ChannelsContract::WithdrawFinalized>(CANONICAL_CHANNELS)

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use residual_client::{AuditError, UsageDifference, WrittenOff};
 use residual_gateway::{Config, PaymentRules};
 use residual_ledger::{
-    SolValue, Transaction,
+    Transaction,
     contracts::{
-        CANONICAL_CHANNELS,
+        CANONICAL_CHANNELS, TransferDepositCollector,
         channels::{Channels, IChannels},
         test_usd::TestUSD,
-        transfer_deposit_collector as collector,
     },
 };
 use residual_primitives::{
@@ -291,8 +290,7 @@ async fn deposit(world: &World, config: &ChannelConfig) {
     let sender = world.client.chain().sender(world.account(2));
     let approve = TestUSD::approveCall { spender: at, value: U256::from(100_000) };
     sender.send(&Transaction::call(config.token, &approve)).await.unwrap();
-    let config = collector::IChannels::ChannelConfig::abi_decode(&on_ledger(config).abi_encode()).unwrap();
-    let call = collector::TransferDepositCollector::depositCall { config, amount: 100_000 };
+    let call = TransferDepositCollector::depositCall { config: config.into(), amount: 100_000 };
     sender.send(&Transaction::call(at, &call)).await.unwrap();
 }
 
@@ -302,20 +300,8 @@ fn row(world: &World, config: &ChannelConfig, total: u128) -> IChannels::Voucher
     let voucher = Voucher { channelId: channels.channel_id(config), maxClaimableAmount: total };
     let signature = world.account(2).sign_hash(channels.voucher_digest(&voucher)).as_bytes();
     IChannels::VoucherClaim {
-        voucher: IChannels::Voucher { channel: on_ledger(config), maxClaimableAmount: total },
+        voucher: IChannels::Voucher { channel: config.into(), maxClaimableAmount: total },
         signature: Bytes::copy_from_slice(&signature),
         totalClaimed: total,
-    }
-}
-
-fn on_ledger(config: &ChannelConfig) -> IChannels::ChannelConfig {
-    IChannels::ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payerAuthorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiverAuthorizer,
-        token: config.token,
-        withdrawDelay: config.withdrawDelay,
-        salt: config.salt,
     }
 }
