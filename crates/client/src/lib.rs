@@ -71,6 +71,7 @@ pub use residual_ledger::{
 };
 pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse, VoucherClaim};
 pub use residual_royalty::{Finding, PathEarning, Report, Till, TokenRow};
+pub use residual_usage::{Lane, UsageRecord};
 pub use revenue::{ClaimRow, Collected, Paid, PayError, PayoutRow, SweptRow};
 pub use serve::{CallPrice, ServeError};
 pub use settlement::{
@@ -80,7 +81,7 @@ pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow, VersionRow};
 pub use spend::{Budget, PaidAnswer, Payer, SpendError};
 pub use usage::{
-    NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow, WrittenOff,
+    NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, WrittenOff,
 };
 
 /// Why the ledger did not do, or did not say, what was asked.

@@ -8,7 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use residual_client::{UsageError, UsageRow};
+use residual_client::{UsageError, UsageRecord};
 use residual_primitives::{Amount, AssetId, B256};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -88,14 +88,14 @@ struct UsageView {
     amount: Amount,
 }
 
-impl From<&UsageRow> for UsageView {
-    fn from(row: &UsageRow) -> Self {
+impl From<&UsageRecord> for UsageView {
+    fn from(row: &UsageRecord) -> Self {
         Self {
             gateway: row.gateway.to_string(),
             epoch: row.epoch,
             record: row.index,
             at_s: row.at_s,
-            lane: row.lane,
+            lane: row.lane.name(),
             payer: row.payer.to_string(),
             source: row.source,
             token: row.token.to_string(),

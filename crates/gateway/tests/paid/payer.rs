@@ -53,7 +53,7 @@ async fn calls_are_answered_paid_settled_recorded_and_audited_to_the_unit() {
     assert!(uses.iter().all(|row| row.amount == PRICE && row.payer == me && row.units == 1));
     let last = uses.last().unwrap();
     let proof = world.client.prove_usage(last.gateway, last.epoch, last.index).await.unwrap();
-    assert_eq!(proof.row.source, last.source);
+    assert_eq!(proof.usage.source, last.source);
     let audited = world.client.audit().await.unwrap();
     assert_eq!(audited.usage.records, u64::from(CALLS));
     assert_eq!(audited.usage.outstanding, Amount::ZERO);

@@ -233,7 +233,7 @@ async fn met_2_a_tick_pays_once_also_after_a_restart() {
     gateway.shut_down().await.unwrap();
 
     let uses = world.client.usage_of(world.model.asset).await.unwrap();
-    let lanes: Vec<_> = uses.iter().map(|row| row.lane).collect();
+    let lanes: Vec<_> = uses.iter().map(|row| row.lane.name()).collect();
     assert_eq!(lanes, ["tick", "tick", "tick", "tick", "tick", "voucher"]);
     assert!(uses.iter().all(|row| row.amount == PRICE && row.payer == ticker.account.address()));
     let on_ledger = world.client.escrow(ticker.channel).await.unwrap();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use residual_client::{Budget, Payer, SpendError};
+use residual_client::{Budget, Lane, Payer, SpendError};
 use residual_gateway::Gateway;
 use residual_ledger::http::{self, Method, Request, Url};
 use residual_primitives::{Amount, B256, Bytes, signed::TickClose};
@@ -80,7 +80,7 @@ async fn windows_are_opened_used_settled_recorded_and_audited_to_the_unit() {
     let uses = world.client.usage_of(world.model.asset).await.unwrap();
     assert_eq!(uses.len(), CALLS as usize + 1, "each use is recorded once");
     assert!(uses.iter().all(|row| {
-        (row.lane, row.amount, row.payer, row.units, row.source) == ("tick", PRICE, me, 1, channel)
+        (row.lane.name(), row.amount, row.payer, row.units, row.source) == ("tick", PRICE, me, 1, channel)
     }));
     let audited = world.client.audit().await.unwrap();
     assert_eq!((audited.usage.records, audited.usage.outstanding), (u64::from(CALLS) + 1, Amount::ZERO));
@@ -162,6 +162,6 @@ async fn windows_keep_to_the_budget() {
     assert!(spent <= total, "{spent} of {total}");
     gateway.shut_down().await.unwrap();
     let uses = world.client.usage_of(world.model.asset).await.unwrap();
-    assert_eq!(uses.iter().filter(|row| row.lane == "tick").count(), served);
-    assert_eq!(uses.iter().filter(|row| row.lane == "voucher").count(), 1);
+    assert_eq!(uses.iter().filter(|row| row.lane == Lane::Tick).count(), served);
+    assert_eq!(uses.iter().filter(|row| row.lane == Lane::Voucher).count(), 1);
 }
