@@ -152,6 +152,8 @@ pub struct Redeemed {
     pub claimed: Amount,
     /// What came into the asset's revenue.
     pub swept: Vec<SweptRow>,
+    /// Epochs of which the ledger knows more than the log, which was restored from an older copy: they stand as they are.
+    pub standing: Vec<u64>,
 }
 
 pub(crate) fn claim_on_ledger(claim: &VoucherClaim) -> bound::IChannels::VoucherClaim {
@@ -388,7 +390,7 @@ impl Client {
         let known = self.inference_tills(block).await?;
         let till_at = |receiver| std::future::ready(Ok(known.get(&receiver).copied()));
         let first = self.pass_committed(gateway.address(), meter).await?;
-        self.publish_epochs(gateway, meter, first, true, till_at).await?;
+        redeemed.standing = self.publish_epochs(gateway, meter, first, true, till_at).await?.standing;
         for batch in batches {
             let batch: Vec<_> =
                 batch.into_iter().filter(|claim| receivers.contains(&claim.config.receiver)).collect();

@@ -30,6 +30,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::File,
+    sync::{Mutex, MutexGuard},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -265,6 +266,8 @@ pub struct Client {
     /// When the nonces of expired key requests were last forgotten, in UNIX seconds.
     nonces_forgotten_at_s: std::sync::atomic::AtomicU64,
     senders: tokio::sync::Mutex<BTreeMap<Address, (Sender, File)>>,
+    /// Of each gateway's closed epochs that this process needs to do nothing more about: the root that the ledger had then.
+    settled_epochs: Mutex<BTreeMap<(Address, u64), B256>>,
 }
 
 impl fmt::Debug for Client {
@@ -296,6 +299,10 @@ impl Client {
     #[must_use]
     pub fn currency(&self) -> &Currency {
         &self.currency
+    }
+
+    pub(crate) fn settled_epochs(&self) -> MutexGuard<'_, BTreeMap<(Address, u64), B256>> {
+        self.settled_epochs.lock().expect("nobody panics while holding it")
     }
 
     /// An amount of a token, to be said in an error.

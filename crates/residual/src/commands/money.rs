@@ -136,12 +136,18 @@ pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output)
     let meter = here.client.meter(gateway.address(), here.tokens(UNCLAIMED_CAP)?).await?;
     let redeemed = here.client.redeem(&gateway, &meter, asset).await?;
     output.result(&redeemed, |redeemed| {
-        format!(
+        let mut text = format!(
             "claimed {} of {} channels, swept {}",
             here.show(redeemed.claimed),
             redeemed.channels,
             here.swept(&redeemed.swept)
-        )
+        );
+        for epoch in &redeemed.standing {
+            text += &format!(
+                "\nthe ledger knows more of epoch {epoch} than the log, which was restored from an older copy: it stands as it is"
+            );
+        }
+        text
     })?;
     Ok(())
 }
