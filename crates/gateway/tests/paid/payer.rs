@@ -68,7 +68,12 @@ async fn a_budget_is_kept() {
     let gateway = world.open().await;
     let call = || world.call(&gateway, &world.digits[0]);
     let dear = world.payer(3, Budget { per_call: Amount(PRICE.0 - 1), total: PURSE }).await;
-    assert!(matches!(dear.call(call()).await, Err(SpendError::TooDear { .. })));
+    let refused = dear.call(call()).await.unwrap_err();
+    assert!(matches!(refused, SpendError::TooDear { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("at most 0.001999 TUSD, found that it costs 0.002 TUSD"),
+        "{refused}"
+    );
     assert_eq!(world.balance(world.account(3).address()).await, PURSE, "nothing was deposited");
 
     // Two deposits' worth and a little: the third is not signed.
@@ -77,6 +82,7 @@ async fn a_budget_is_kept() {
     let mut served = 0;
     let refused = loop {
         match payer.call(call()).await {
+    assert!(refused.to_string().contains("within 0.5 TUSD"), "{refused}");
             Ok(paid) => {
                 assert_eq!(paid.response.status(), 200);
                 served += 1;
