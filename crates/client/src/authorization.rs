@@ -17,9 +17,10 @@ use residual_ledger::{
     token::{ReceiveWithAuthorization, TokenDomain, TokenError},
 };
 use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, TermsId, U256, signed::ChannelConfig};
+use residual_royalty::Till;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, PayError, channel};
+use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, PayError};
 
 /// Why a signed payment was not carried out. Nothing was paid.
 #[derive(Debug, thiserror::Error)]
@@ -135,16 +136,16 @@ impl Client {
     pub async fn sign_open_channel(
         &self,
         payer: &Account,
-        asset: AssetId,
+        till: &Till,
         gateway: Address,
         amount: Amount,
         withdraw_delay_s: u64,
         valid_for_s: u64,
     ) -> Result<Signed, ChannelError> {
         let salt = B256::new(rand::random());
-        let config = self.channel_config(payer, asset, gateway, withdraw_delay_s, salt).await?;
+        let config = self.channel_config(payer, till, gateway, withdraw_delay_s, salt).await?;
         let signed = self.sign_deposit(payer, &config, amount, valid_for_s).await?;
-        self.keep_channel(&ChannelRecord { asset, config })?;
+        self.keep_channel(&ChannelRecord { asset: till.asset, config })?;
         Ok(signed)
     }
 
@@ -250,7 +251,7 @@ impl Client {
             Purpose::Deposit(config) => {
                 let data = (valid_after, valid_before, signed.salt, signed.signature.clone());
                 let call = ChannelsContract::depositCall {
-                    config: channel::on_ledger(config),
+                    config: config.into(),
                     amount: signed.amount.0,
                     collector: CANONICAL_EIP3009_COLLECTOR,
                     collectorData: data.abi_encode_params().into(),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use alloy_sol_types::{SolEvent, SolValue};
+use alloy_sol_types::SolEvent;
 use residual_ledger::{
     Account, LogQuery,
     contracts::{
-        CANONICAL_CHANNELS, channels as bound, channels::Channels as ChannelsContract,
-        transfer_deposit_collector as collector,
+        CANONICAL_CHANNELS, TransferDepositCollector, channels as bound,
+        channels::Channels as ChannelsContract,
     },
 };
 use residual_meter::{
@@ -152,36 +152,14 @@ pub struct Redeemed {
     pub claimed: Amount,
     /// What came into the asset's revenue.
     pub swept: Vec<SweptRow>,
-}
-
-pub(crate) fn on_ledger(config: &ChannelConfig) -> bound::IChannels::ChannelConfig {
-    bound::IChannels::ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payerAuthorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiverAuthorizer,
-        token: config.token,
-        withdrawDelay: config.withdrawDelay,
-        salt: config.salt,
-    }
-}
-
-fn of_ledger(config: &bound::IChannels::ChannelConfig) -> ChannelConfig {
-    ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payerAuthorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiverAuthorizer,
-        token: config.token,
-        withdrawDelay: config.withdrawDelay,
-        salt: config.salt,
-    }
+    /// Epochs of which the ledger knows more than the log, which was restored from an older copy: they stand as they are.
+    pub standing: Vec<u64>,
 }
 
 pub(crate) fn claim_on_ledger(claim: &VoucherClaim) -> bound::IChannels::VoucherClaim {
     bound::IChannels::VoucherClaim {
         voucher: bound::IChannels::Voucher {
-            channel: on_ledger(&claim.config),
+            channel: (&claim.config).into(),
             maxClaimableAmount: claim.signed.max_claimable().0,
         },
         signature: claim.signed.signature.to_vec().into(),
@@ -196,33 +174,34 @@ impl Client {
         Channels::new(self.chain().id(), CANONICAL_CHANNELS)
     }
 
-    /// Opens a channel from the payer to the asset's inference till and deposits `amount` into it.
+    /// Opens a channel from the payer to a till, the asset's own or an operator's, and deposits `amount` into it. Whether the
+    /// operator's part is granted makes no difference to a payer: ungranted, all of it is the asset's.
     ///
     /// # Errors
     /// See [`ChannelError`].
     pub async fn open_channel(
         &self,
         payer: &Account,
-        asset: AssetId,
+        till: &Till,
         gateway: Address,
         amount: Amount,
         withdraw_delay_s: u64,
     ) -> Result<ChannelRow, ChannelError> {
-        let delay = withdraw_delay_s.to_be_bytes();
-        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
+        let (receiver, delay) = (self.till_address(till), withdraw_delay_s.to_be_bytes());
+        let parts: [&[u8]; 4] = [receiver.as_slice(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
         let operation = self.operation(payer, "open-channel", &parts).await?;
         // The salt is the intent of this very command: repeated after an interruption it names the same channel.
-        let config = self.channel_config(payer, asset, gateway, withdraw_delay_s, operation.intent()).await?;
-        let channel = self.keep_channel(&ChannelRecord { asset, config: config.clone() })?;
+        let config = self.channel_config(payer, till, gateway, withdraw_delay_s, operation.intent()).await?;
+        let channel = self.keep_channel(&ChannelRecord { asset: till.asset, config: config.clone() })?;
         self.deposit(payer, &config, amount, operation).await?;
         self.channel(channel).await
     }
 
-    /// The configuration of a channel from the payer to the asset's inference till.
+    /// The configuration of a channel from the payer to a till.
     pub(crate) async fn channel_config(
         &self,
         payer: &Account,
-        asset: AssetId,
+        till: &Till,
         gateway: Address,
         withdraw_delay_s: u64,
         salt: B256,
@@ -230,11 +209,11 @@ impl Client {
         if !WITHDRAW_DELAYS_S.contains(&withdraw_delay_s) {
             return Err(ChannelError::WithdrawDelay { found: withdraw_delay_s });
         }
-        self.asset_row(asset).await?;
+        self.asset_row(till.asset).await?;
         Ok(ChannelConfig {
             payer: payer.address(),
             payerAuthorizer: payer.address(),
-            receiver: self.till(asset, RevenueKind::Inference).await?,
+            receiver: self.till_address(till),
             receiverAuthorizer: gateway,
             token: self.currency().token,
             withdrawDelay: alloy_primitives::Uint::from(withdraw_delay_s),
@@ -277,9 +256,7 @@ impl Client {
         if !operation.interrupted() {
             self.allow(payer, config.token, collector_at, amount).await?;
         }
-        let config = collector::IChannels::ChannelConfig::abi_decode(&on_ledger(config).abi_encode())
-            .map_err(|_| LedgerError::unexpected("the form of a channel's configuration"))?;
-        let call = collector::TransferDepositCollector::depositCall { config, amount: amount.0 };
+        let call = TransferDepositCollector::depositCall { config: config.into(), amount: amount.0 };
         operation.send(collector_at, &call).await?;
         Ok(())
     }
@@ -350,7 +327,7 @@ impl Client {
         };
         let logs = self.logs_to(query, block).await?;
         let created = logs.first().and_then(crate::decode::<ChannelsContract::ChannelCreated>);
-        let config = created.map(|created| of_ledger(&created.config));
+        let config = created.map(|created| ChannelConfig::from(&created.config));
         if config.as_ref().is_some_and(|config| self.channels().channel_id(config) != channel) {
             return Err(LedgerError::unexpected("a channel of another id"));
         }
@@ -414,7 +391,7 @@ impl Client {
         let known = self.inference_tills(block).await?;
         let till_at = |receiver| std::future::ready(Ok(known.get(&receiver).copied()));
         let first = self.pass_committed(gateway.address(), meter).await?;
-        self.publish_epochs(gateway, meter, first, true, till_at).await?;
+        redeemed.standing = self.publish_epochs(gateway, meter, first, true, till_at).await?.standing;
         for batch in batches {
             let batch: Vec<_> =
                 batch.into_iter().filter(|claim| receivers.contains(&claim.config.receiver)).collect();
@@ -475,8 +452,7 @@ impl Client {
             let money = |amount| Box::new(self.money(config.token, amount));
             let (promised, balance) = (money(promised), money(balance));
             let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
-            let call =
-                ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };
+            let call = ChannelsContract::initiateWithdrawCall { config: (&config).into(), amount: amount.0 };
             self.send(payer, CANONICAL_CHANNELS, &call).await?;
             return Ok(Closing::Requested { amount, ready_at_s: crate::now_s() + delay });
         }
@@ -484,7 +460,7 @@ impl Client {
         if crate::now_s() < ready_at_s {
             return Ok(Closing::Requested { amount: Amount(pending.amount), ready_at_s });
         }
-        let call = ChannelsContract::finalizeWithdrawCall { config: on_ledger(&config) };
+        let call = ChannelsContract::finalizeWithdrawCall { config: (&config).into() };
         let receipt = self.send(payer, CANONICAL_CHANNELS, &call).await?;
         let returned = receipt
             .event::<ChannelsContract::WithdrawFinalized>(CANONICAL_CHANNELS)

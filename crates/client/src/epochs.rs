@@ -43,7 +43,8 @@ pub enum EpochError {
 pub struct PublishedEpochs {
     /// Whether an epoch was closed.
     pub closed: bool,
-    /// Epochs of which the ledger knows more than a log that was restored from an older copy; they stand as they are.
+    /// Epochs of which the ledger knows more than a log that was restored from an older copy; they stand as they are. A
+    /// process tells each once.
     pub standing: Vec<u64>,
 }
 
@@ -62,7 +63,8 @@ impl Client {
     }
 
     /// With `close`, closes the epoch that is written if anything was used in it. Then publishes every closed epoch, commits
-    /// to it, and discards the segments of those that final blocks have. `till_at` tells the till at an address.
+    /// to it, and discards the segments of those that final blocks have. What this process has published waits for that
+    /// without being read again, for as long as the ledger keeps to it. `till_at` tells the till at an address.
     ///
     /// Whoever claims makes the rows first and calls this before it sends them: so the records cover the rows. Tells
     /// what was done. `first` is what [`Client::pass_committed`] told. Waits for the disk: on a runtime of several threads.
@@ -85,7 +87,12 @@ impl Client {
         if closed {
             block_in_place(|| meter.rotate(now_s().saturating_sub(FORGET_AFTER_S)))?;
         }
+        let who = gateway.address();
         for epoch in block_in_place(|| meter.closed_segments())? {
+            let known = self.settled_epochs().get(&(who, epoch)).copied();
+            if known.is_some() && known == self.committed_usage(who, epoch).await? {
+                continue;
+            }
             let entries = block_in_place(|| -> Result<Vec<UsageEntry>, EpochError> {
                 Ok(meter.read_segment(epoch)?.collect::<Result<_, _>>()?)
             })?;
@@ -97,20 +104,23 @@ impl Client {
                     assets.insert(entry.receiver, till.asset);
                 }
             }
-            match self.publish_usage(gateway, epoch, &entries, &assets).await {
+            let root = match self.publish_usage(gateway, epoch, &entries, &assets).await {
                 // The log was restored from an older copy: what it has of this epoch was committed to with more.
-                Err(UsageError::OtherRoot { .. }) if epoch < first => standing.push(epoch),
-                published => {
-                    published?;
+                Err(UsageError::OtherRoot { committed, .. }) if epoch < first => {
+                    standing.push(epoch);
+                    committed
                 }
-            }
+                published => published?.root,
+            };
+            self.settled_epochs().insert((who, epoch), root);
         }
         // A block that may be taken back is no place to keep the only word of it.
         for epoch in block_in_place(|| meter.closed_segments())? {
-            if !self.usage_is_final(gateway.address(), epoch).await? {
+            if !self.usage_is_final(who, epoch).await? {
                 break;
             }
             block_in_place(|| meter.discard_segment(epoch))?;
+            self.settled_epochs().remove(&(who, epoch));
         }
         Ok(PublishedEpochs { closed, standing })
     }

@@ -26,7 +26,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -34,7 +34,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The layout that this program reads and writes.
-pub const HOME_VERSION: u32 = 1;
+const HOME_VERSION: u32 = 1;
 
 /// How long another command's lock is waited for, and how often it is looked at meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -202,7 +202,7 @@ impl Home {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn write_bytes(&self, place: &str, bytes: &[u8]) -> Result<(), HomeError> {
+    pub(crate) fn write_bytes(&self, place: &str, bytes: &[u8]) -> Result<(), HomeError> {
         write(&self.path(place), bytes)
     }
 
@@ -210,14 +210,28 @@ impl Home {
     ///
     /// # Errors
     /// When there are more, or they cannot be read.
-    pub fn read_bytes(&self, place: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
+    pub(crate) fn read_bytes(&self, place: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
+        let Some((mut file, length)) = self.open(place, max)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        file.read_to_end(&mut bytes).map_err(failed(&self.path(place), "read"))?;
+        Ok(Some(bytes))
+    }
+
+    /// What was kept, to be read, and how many bytes it is, at most so many; none when there is nothing.
+    ///
+    /// # Errors
+    /// When there are more, or they cannot be read.
+    pub(crate) fn open(&self, place: &str, max: u64) -> Result<Option<(File, u64)>, HomeError> {
         let path = self.path(place);
-        match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(&path, "read")(error)),
-            Ok(found) if found.len() > max => Err(HomeError::TooLarge { path, found: found.len() }),
-            Ok(_) => fs::read(&path).map(Some).map_err(failed(&path, "read")),
+        let opened = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.and_then(|file| Ok((file.metadata()?.len(), file))),
+        };
+        let (length, file) = opened.map_err(failed(&path, "read"))?;
+        if length > max {
+            return Err(HomeError::TooLarge { path, found: length });
         }
+        Ok(Some((file, length)))
     }
 
     /// Takes a lock, which is held until the file is dropped or the process dies; none when another process held it all
@@ -355,9 +369,8 @@ mod tests {
         let home = Home::init(&temp.path().join("home")).unwrap();
         let held = home.lock("one.lock").await.unwrap();
         let (other, waiting) = (home.clone(), Instant::now());
-        let second = tokio::spawn(async move { other.lock("one.lock").await });
-        tokio::time::sleep(LOCK_PAUSE * 3).await;
-        assert!(!second.is_finished());
+        let mut second = tokio::spawn(async move { other.lock("one.lock").await });
+        assert!(tokio::time::timeout(LOCK_PAUSE * 3, &mut second).await.is_err(), "it is held");
         drop(held);
         assert!(second.await.unwrap().unwrap().is_some() && waiting.elapsed() < LOCK_WAIT);
     }

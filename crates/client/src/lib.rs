@@ -30,6 +30,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::File,
+    sync::{Mutex, MutexGuard},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -51,7 +52,7 @@ pub use authorization::{Purpose, RelayError, Relayed, Signed};
 pub use channel::{ChannelError, ChannelOnLedger, ChannelRecord, ChannelRow, Closing, Redeemed};
 pub use epochs::{EpochError, PublishedEpochs};
 pub use get::{GetError, Got, KeyError, Step};
-pub use home::{HOME_VERSION, Home, HomeError};
+pub use home::{Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
 pub use node::{ANY_PORT, Announced, ClientError, Governance, Ground, Made, NewKey, Place};
 pub use operator::{OPERATOR_BPS_MAX, OperatorClaim, OperatorGrant, OperatorRow};
@@ -71,6 +72,7 @@ pub use residual_ledger::{
 };
 pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse, VoucherClaim};
 pub use residual_royalty::{Finding, PathEarning, Report, Till, TokenRow};
+pub use residual_usage::{Lane, UsageRecord};
 pub use revenue::{ClaimRow, Collected, Paid, PayError, PayoutRow, SweptRow};
 pub use serve::{CallPrice, ServeError};
 pub use settlement::{
@@ -80,7 +82,7 @@ pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow, VersionRow};
 pub use spend::{Budget, PaidAnswer, Payer, SpendError};
 pub use usage::{
-    NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow, WrittenOff,
+    NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, WrittenOff,
 };
 
 /// Why the ledger did not do, or did not say, what was asked.
@@ -264,6 +266,8 @@ pub struct Client {
     /// When the nonces of expired key requests were last forgotten, in UNIX seconds.
     nonces_forgotten_at_s: std::sync::atomic::AtomicU64,
     senders: tokio::sync::Mutex<BTreeMap<Address, (Sender, File)>>,
+    /// Of each gateway's closed epochs that this process needs to do nothing more about: the root that the ledger had then.
+    settled_epochs: Mutex<BTreeMap<(Address, u64), B256>>,
 }
 
 impl fmt::Debug for Client {
@@ -295,6 +299,10 @@ impl Client {
     #[must_use]
     pub fn currency(&self) -> &Currency {
         &self.currency
+    }
+
+    pub(crate) fn settled_epochs(&self) -> MutexGuard<'_, BTreeMap<(Address, u64), B256>> {
+        self.settled_epochs.lock().expect("nobody panics while holding it")
     }
 
     /// An amount of a token, to be said in an error.

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -389,6 +390,7 @@ impl Client {
             keyring_secret: KeyringSecret::from_bytes(*marketplace.keyring_secret),
             nonces_forgotten_at_s: 0.into(),
             senders: tokio::sync::Mutex::new(BTreeMap::new()),
+            settled_epochs: Mutex::default(),
         })
     }
 

@@ -168,7 +168,7 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached, or the token has no decimals.
-    pub async fn currency_of(&self, token: Address) -> Result<Currency, LedgerError> {
+    pub(crate) async fn currency_of(&self, token: Address) -> Result<Currency, LedgerError> {
         if token == self.currency().token {
             return Ok(self.currency().clone());
         }

@@ -17,14 +17,11 @@ use residual_ledger::{
 use residual_meter::{Escrow, VoucherClaim};
 use residual_primitives::{
     Address, Amount, B256, U256,
-    signed::{ChannelConfig, Refund, channels_domain},
+    signed::{ChannelConfig, Refund},
 };
 use residual_royalty::Till;
 
-use crate::{
-    Client, LedgerError, SweptRow,
-    channel::{claim_on_ledger, on_ledger},
-};
+use crate::{Client, LedgerError, SweptRow, channel::claim_on_ledger};
 
 /// A channel in the state after one block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,7 +60,7 @@ impl SignedDeposit {
             self.signature.clone(),
         );
         ChannelsContract::depositCall {
-            config: on_ledger(&self.config),
+            config: (&self.config).into(),
             amount: self.amount.0,
             collector: CANONICAL_EIP3009_COLLECTOR,
             collectorData: consent.abi_encode_params().into(),
@@ -166,7 +163,7 @@ pub struct SignedRefund {
 impl SignedRefund {
     fn call(&self) -> ChannelsContract::refundWithSignatureCall {
         ChannelsContract::refundWithSignatureCall {
-            config: on_ledger(&self.config),
+            config: (&self.config).into(),
             amount: self.amount.0,
             nonce: U256::from(self.nonce),
             receiverAuthorizerSignature: self.signature.to_vec().into(),
@@ -384,10 +381,10 @@ impl Client {
         nonce: u64,
         amount: Amount,
     ) -> SignedRefund {
-        let domain = channels_domain(self.chain().id(), CANONICAL_CHANNELS);
-        let channel = config.channel_id(&domain);
+        let channels = self.channels();
+        let channel = channels.channel_id(config);
         let refund = Refund { channelId: channel, nonce: U256::from(nonce), amount: amount.0 };
-        let signature = gateway.sign_typed(&refund, &domain).as_bytes();
+        let signature = gateway.sign_hash(channels.refund_digest(&refund)).as_bytes();
         SignedRefund { config: config.clone(), nonce, amount, signature }
     }
 

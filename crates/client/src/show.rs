@@ -118,7 +118,7 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached.
-    pub async fn asset_exists(&self, asset: AssetId) -> Result<bool, LedgerError> {
+    pub(crate) async fn asset_exists(&self, asset: AssetId) -> Result<bool, LedgerError> {
         self.call(self.suite().assets, &Assets::existsCall { assetId: asset.to_u256() }).await
     }
 

@@ -2,8 +2,12 @@
 //!
 //! A gateway's epoch is a closed segment of its meter's log. Publishing writes the epoch's Parquet file below
 //! `usage/<gateway>/` and commits its root on the ledger; repeated after an interruption it finds what was done.
+//! Files are read and written one epoch at a time, and never on a thread that serves others: on a runtime of several.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+};
 
 use alloy_sol_types::SolEvent;
 use residual_ledger::{
@@ -15,10 +19,11 @@ use residual_meter::{Lane as MeterLane, UsageEntry};
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use residual_royalty::Till;
 use residual_usage::{
-    Checker, Commitment, FileError, Lane, MAX_FILE_BYTES, RecordError, Totals, Tree, UsageFault, UsageFields,
-    UsageFile, UsageRecord, WriteError, verify,
+    Checker, Commitment, FileError, Lane, MAX_FILE_BYTES, RecordError, RootBuilder, Totals, Tree, UsageFault,
+    UsageFields, UsageFile, UsageRecord, WriteError, verify,
 };
 use serde::Serialize;
+use tokio::task::block_in_place;
 
 use crate::{Client, HomeError, LedgerError};
 
@@ -120,60 +125,12 @@ pub struct PublishedEpoch {
     pub root: B256,
 }
 
-/// One use, or what was written off, as an owner sees it.
-#[derive(Debug, Clone, Serialize)]
-pub struct UsageRow {
-    /// The gateway.
-    pub gateway: Address,
-    /// Its epoch.
-    pub epoch: u64,
-    /// The record's place in the epoch.
-    pub index: u64,
-    /// When, in UNIX seconds.
-    pub at_s: u64,
-    /// What was used.
-    pub asset: AssetId,
-    /// `voucher`, `tick` or `exact`; `written-off` of what the gateway gives up, which is no use.
-    pub lane: &'static str,
-    /// Who paid.
-    pub payer: Address,
-    /// The channel, or the payment of the lane `exact`.
-    pub source: B256,
-    /// In which token.
-    pub token: Address,
-    /// How many units.
-    pub units: u32,
-    /// The price of one.
-    pub unit_price: Amount,
-    /// What was charged; what is given up.
-    pub amount: Amount,
-}
-
-impl From<&UsageRecord> for UsageRow {
-    fn from(record: &UsageRecord) -> Self {
-        Self {
-            gateway: record.gateway,
-            epoch: record.epoch,
-            index: record.index,
-            at_s: record.at_s,
-            asset: record.asset,
-            lane: record.lane.name(),
-            payer: record.payer,
-            source: record.source,
-            token: record.token,
-            units: record.units,
-            unit_price: record.unit_price,
-            amount: record.amount,
-        }
-    }
-}
-
 /// A record with the proof that its gateway committed to it.
 #[derive(Debug, Clone, Serialize)]
 pub struct UsageProof {
-    /// The record.
+    /// What it says.
     #[serde(flatten)]
-    pub row: UsageRow,
+    pub usage: UsageRecord,
     /// The root that the ledger has.
     pub root: B256,
     /// The siblings from the leaf to the root, as `Usage.verify` takes them.
@@ -288,13 +245,13 @@ impl Client {
             let asset = asset.ok_or_else(|| LedgerError::unexpected("a use of a till that is no asset's"))?;
             records.push(record_of(who, epoch, index, asset, entry)?);
         }
-        let (file, head) = residual_usage::write(self.chain().id(), who, epoch, records)?;
+        let chain_id = self.chain().id();
+        let (file, head) = block_in_place(|| residual_usage::write(chain_id, who, epoch, records))?;
         let committed = self.committed_usage(who, epoch).await?;
         if let Some(committed) = committed.filter(|committed| *committed != head.root) {
             return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
         }
-        self.home().dir(&format!("usage/{who}"))?;
-        self.home().write_bytes(&file_of(who, epoch), &file)?;
+        block_in_place(|| self.keep_usage_file(who, epoch, &file))?;
         if committed.is_none() {
             let call = Usage::commitCall {
                 epoch,
@@ -311,7 +268,11 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached.
-    pub async fn committed_usage(&self, gateway: Address, epoch: u64) -> Result<Option<B256>, LedgerError> {
+    pub(crate) async fn committed_usage(
+        &self,
+        gateway: Address,
+        epoch: u64,
+    ) -> Result<Option<B256>, LedgerError> {
         let root: B256 = self.call(self.suite().usage, &Usage::rootsCall { gateway, epoch }).await?;
         Ok(Some(root).filter(|root| *root != B256::ZERO))
     }
@@ -320,7 +281,7 @@ impl Client {
     ///
     /// # Errors
     /// When the ledger cannot be reached.
-    pub async fn usage_is_final(&self, gateway: Address, epoch: u64) -> Result<bool, LedgerError> {
+    pub(crate) async fn usage_is_final(&self, gateway: Address, epoch: u64) -> Result<bool, LedgerError> {
         let block = self.chain().final_head().await?.number;
         let root: B256 =
             self.call_at(self.suite().usage, &Usage::rootsCall { gateway, epoch }, block).await?;
@@ -335,6 +296,19 @@ impl Client {
         self.home().read_bytes(&file_of(gateway, epoch), MAX_FILE_BYTES)
     }
 
+    /// The file of a published epoch, to be read, and how many bytes it is; none when it is not here.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_usage_file(&self, gateway: Address, epoch: u64) -> Result<Option<(File, u64)>, HomeError> {
+        self.home().open(&file_of(gateway, epoch), MAX_FILE_BYTES)
+    }
+
+    fn keep_usage_file(&self, gateway: Address, epoch: u64, bytes: &[u8]) -> Result<(), HomeError> {
+        self.home().dir(&format!("usage/{gateway}"))?;
+        self.home().write_bytes(&file_of(gateway, epoch), bytes)
+    }
+
     /// Keeps an epoch's file that was fetched, if it is what the gateway committed to.
     ///
     /// # Errors
@@ -346,13 +320,12 @@ impl Client {
         bytes: &[u8],
     ) -> Result<PublishedEpoch, UsageError> {
         let commitment = self.usage_commitment(gateway, epoch).await?;
-        let (records, root) = read(gateway, epoch, bytes)?;
+        let (records, root) = block_in_place(|| root_of(gateway, epoch, bytes))?;
         if root != commitment.root {
             return Err(UsageError::OtherRoot { gateway, epoch, committed: commitment.root, found: root });
         }
-        self.home().dir(&format!("usage/{gateway}"))?;
-        self.home().write_bytes(&file_of(gateway, epoch), bytes)?;
-        Ok(PublishedEpoch { gateway, epoch, records: records.len() as u64, root })
+        block_in_place(|| self.keep_usage_file(gateway, epoch, bytes))?;
+        Ok(PublishedEpoch { gateway, epoch, records, root })
     }
 
     /// Everything that gateways committed to, in the order of the ledger, up to a block.
@@ -382,15 +355,20 @@ impl Client {
     ///
     /// # Errors
     /// When a file is damaged, or the ledger cannot be reached.
-    pub async fn usage_of(&self, asset: AssetId) -> Result<Vec<UsageRow>, UsageError> {
+    pub async fn usage_of(&self, asset: AssetId) -> Result<Vec<UsageRecord>, UsageError> {
         let head = self.chain().head().await.map_err(LedgerError::from)?.number;
-        let mut rows = Vec::new();
+        let mut uses = Vec::new();
         for Commitment { gateway, epoch, .. } in self.usage_commitments(head).await? {
-            let Some(bytes) = self.usage_file(gateway, epoch)? else { continue };
-            let (records, _) = read(gateway, epoch, &bytes)?;
-            rows.extend(records.iter().filter(|record| record.asset == asset).map(UsageRow::from));
+            block_in_place(|| {
+                let Some(bytes) = self.usage_file(gateway, epoch)? else { return Ok(()) };
+                let failed = |source| UsageError::File { gateway, epoch, source };
+                for record in UsageFile::open(&bytes).map_err(failed)?.records() {
+                    uses.extend(Some(record.map_err(failed)?).filter(|record| record.asset == asset));
+                }
+                Ok::<_, UsageError>(())
+            })?;
         }
-        Ok(rows)
+        Ok(uses)
     }
 
     /// Proves one record: that it is the one at this place under the root that the ledger has.
@@ -408,19 +386,17 @@ impl Client {
             return Err(UsageError::NotCommitted { gateway, epoch });
         }
         let place = self.home().path(&file_of(gateway, epoch)).display().to_string();
-        let bytes = self.usage_file(gateway, epoch)?;
-        let bytes = bytes.ok_or(UsageError::NotHere { gateway, epoch, place })?;
-        let (records, _) = read(gateway, epoch, &bytes)?;
-        let no_record = UsageError::NoRecord { records: records.len() as u64, epoch, index };
-        let tree = Tree::new(records.iter().map(UsageRecord::leaf).collect());
-        let at = usize::try_from(index).ok().and_then(|at| records.get(at));
-        let (Some(record), Some(proof)) = (at, tree.proof(index)) else { return Err(no_record) };
+        let (record, proof) = block_in_place(|| {
+            let bytes = self.usage_file(gateway, epoch)?;
+            let bytes = bytes.ok_or(UsageError::NotHere { gateway, epoch, place })?;
+            prove(gateway, epoch, index, &bytes)
+        })?;
         let call = Usage::verifyCall { gateway, epoch, index, record: record.hash(), proof: proof.clone() };
         // Both by the rules here and by the contract's own.
-        if !verify(root, record, &proof) || !self.call(self.suite().usage, &call).await? {
+        if !verify(root, &record, &proof) || !self.call(self.suite().usage, &call).await? {
             return Err(UsageError::NotProven { gateway, epoch, index, root });
         }
-        Ok(UsageProof { row: record.into(), root, proof, record: record.hash() })
+        Ok(UsageProof { usage: record, root, proof, record: record.hash() })
     }
 
     /// Holds every published record to what was committed, and the revenue of channels and tills to the records, in the
@@ -437,16 +413,21 @@ impl Client {
                 found.missing.push((gateway, epoch));
                 continue;
             }
-            let Some(bytes) = self.usage_file(gateway, epoch).map_err(LedgerError::from)? else {
+            let is_here = block_in_place(|| {
+                let bytes = self.usage_file(gateway, epoch).map_err(LedgerError::from)?;
+                let Some(bytes) = bytes else { return Ok(false) };
+                let fault = |source| Box::new(UsageFault::File { gateway, epoch, source });
+                let file = UsageFile::open(&bytes).map_err(|error| UsageDifference::from(fault(error)))?;
+                let checked = checkers.entry(gateway).or_default().epoch(commitment, file.records());
+                checked.map_err(|error| UsageDifference::from(Box::new(error)))?;
+                Ok::<_, crate::AuditError>(true)
+            })?;
+            if !is_here {
                 checkers.remove(&gateway);
                 broken.insert(gateway);
                 found.missing.push((gateway, epoch));
                 continue;
-            };
-            let fault = |source| Box::new(UsageFault::File { gateway, epoch, source });
-            let file = UsageFile::open(&bytes).map_err(|error| UsageDifference::from(fault(error)))?;
-            let checked = checkers.entry(gateway).or_default().epoch(commitment, file.records());
-            checked.map_err(|error| UsageDifference::from(Box::new(error)))?;
+            }
             found.epochs += 1;
             found.records += commitment.records;
         }
@@ -632,11 +613,31 @@ fn record_of(
     })
 }
 
-/// The records of a file, if it is of that epoch, and the root of their tree.
-fn read(gateway: Address, epoch: u64, bytes: &[u8]) -> Result<(Vec<UsageRecord>, B256), UsageError> {
+/// How many records a file has, and the root of their tree.
+fn root_of(gateway: Address, epoch: u64, bytes: &[u8]) -> Result<(u64, B256), UsageError> {
     let failed = |source| UsageError::File { gateway, epoch, source };
-    let file = UsageFile::open(bytes).map_err(failed)?;
-    let records = file.records().collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let root = Tree::new(records.iter().map(UsageRecord::leaf).collect()).root();
-    Ok((records, root))
+    let (mut root, mut count) = (RootBuilder::default(), 0);
+    for record in UsageFile::open(bytes).map_err(failed)?.records() {
+        root.push(record.map_err(failed)?.leaf());
+        count += 1;
+    }
+    Ok((count, root.root()))
+}
+
+/// The record at a place of a file, and the siblings of its leaf up to the root.
+fn prove(
+    gateway: Address,
+    epoch: u64,
+    index: u64,
+    bytes: &[u8],
+) -> Result<(UsageRecord, Vec<B256>), UsageError> {
+    let failed = |source| UsageError::File { gateway, epoch, source };
+    let (mut leaves, mut found) = (Vec::new(), None);
+    for record in UsageFile::open(bytes).map_err(failed)?.records() {
+        let record = record.map_err(failed)?;
+        found = found.or(Some(record).filter(|_| leaves.len() as u64 == index));
+        leaves.push(record.leaf());
+    }
+    let no_record = UsageError::NoRecord { records: leaves.len() as u64, epoch, index };
+    found.zip(Tree::new(leaves).proof(index)).ok_or(no_record)
 }

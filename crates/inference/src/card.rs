@@ -10,9 +10,9 @@ use crate::tensor::{MAX_RANK, volume};
 /// The longest card, in bytes.
 pub const MAX_CARD_BYTES: usize = 1 << 20;
 /// The most labels.
-pub const MAX_LABELS: usize = 50_000;
+const MAX_LABELS: usize = 50_000;
 /// The longest label, in characters.
-pub const MAX_LABEL_CHARS: usize = 200;
+const MAX_LABEL_CHARS: usize = 200;
 /// The longest name of a model's output, in bytes.
 const MAX_NAME_BYTES: usize = 500;
 /// The widest and highest picture a model takes, in pixels.

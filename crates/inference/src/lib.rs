@@ -33,7 +33,7 @@ pub use answer::{Answer, Answers, ClassScore};
 pub use boxes::Detection;
 pub use card::{
     BoxCorners, BoxLayout, BoxesCard, CardError, ClassesCard, ImageCard, InputCard, Layout, MAX_CARD_BYTES,
-    MAX_LABEL_CHARS, MAX_LABELS, ModelCard, OutputCard, Resize, Scores, TensorInputCard, TensorOutputCard,
+    ModelCard, OutputCard, Resize, Scores, TensorInputCard, TensorOutputCard,
 };
 pub use graph::GraphError;
 pub use json::JsonError;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use alloy_json_abi::JsonAbi;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
+use residual_primitives::signed::ChannelConfig;
 use serde::Deserialize;
 
 /// Bindings of one contract in a module of its own, since contracts share the structs of their interfaces.
@@ -82,6 +83,41 @@ bindings! {
     test_usd: TestUSD from "../../contracts/abi/TestUSD.json";
     /// Delays what the parameters' governors decide.
     timelock_controller: TimelockController from "../../contracts/abi/TimelockController.json";
+}
+
+/// A channel's configuration, as the contracts have it whose functions take one.
+macro_rules! channel_configs {
+    ($($module:ident)*) => {$(
+        impl From<&ChannelConfig> for $module::IChannels::ChannelConfig {
+            fn from(config: &ChannelConfig) -> Self {
+                Self {
+                    payer: config.payer,
+                    payerAuthorizer: config.payerAuthorizer,
+                    receiver: config.receiver,
+                    receiverAuthorizer: config.receiverAuthorizer,
+                    token: config.token,
+                    withdrawDelay: config.withdrawDelay,
+                    salt: config.salt,
+                }
+            }
+        }
+    )*};
+}
+
+channel_configs!(channels transfer_deposit_collector);
+
+impl From<&channels::IChannels::ChannelConfig> for ChannelConfig {
+    fn from(config: &channels::IChannels::ChannelConfig) -> Self {
+        Self {
+            payer: config.payer,
+            payerAuthorizer: config.payerAuthorizer,
+            receiver: config.receiver,
+            receiverAuthorizer: config.receiverAuthorizer,
+            token: config.token,
+            withdrawDelay: config.withdrawDelay,
+            salt: config.salt,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use residual_ledger::{
     contracts::TestUSD,
 };
 use serde_json::json;
-use support::{Anvil, Relay, connect, development, embedded, mint, sender, test_usd};
+use support::{Relay, anvil::Anvil, connect, development, embedded, mint, sender, test_usd};
 
 fn values(logs: &[Log]) -> Vec<u64> {
     let decoded = logs.iter().map(|log| TestUSD::Transfer::decode_log_data(log.data()).expect("a transfer"));

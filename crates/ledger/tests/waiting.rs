@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use residual_ledger::{Address, B256, Chain, Config, Receipt, Sender, TransactError};
 use serde_json::json;
-use support::{Anvil, mint, sender, test_usd, tokens_of};
+use support::{anvil::Anvil, mint, sender, test_usd, tokens_of};
 use tokio::task::JoinHandle;
 
 /// A chain whose blocks are made by hand, with the token on it.

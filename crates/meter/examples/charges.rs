@@ -125,7 +125,7 @@ fn ticks(channels: &Channels, dir: &Path) -> Result<(), Box<dyn Error>> {
     };
     let start = Instant::now();
     for ((signed, voucher), ticks) in &windows {
-        meter.open_window(signed, voucher)?;
+        meter.submit_window(signed, voucher)?.wait()?;
         let mut last = None;
         for tick in ticks {
             let charge = Charge { request_id: tick.preimage, ..use_of(tick) };
@@ -183,7 +183,8 @@ fn charge_all(meter: &Meter, vouchers: &[SignedVoucher]) -> Vec<Duration> {
         let request_id = B256::left_padding_from(&signed.voucher.maxClaimableAmount.to_be_bytes());
         let charge = Charge { request_id, ..one_unit() };
         let start = Instant::now();
-        meter.accept(signed, &charge).expect("every voucher is good for its charge");
+        let charged = meter.submit(signed, &charge).expect("every voucher is good for its charge");
+        charged.wait().expect("the disk takes every charge");
         took.push(start.elapsed());
     }
     took

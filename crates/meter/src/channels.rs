@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolStruct;
 use residual_primitives::{
     Amount,
-    signed::{ChannelConfig, TickClose, TickOpen, Voucher, channels_domain, gateway_domain},
+    signed::{ChannelConfig, Refund, TickClose, TickOpen, Voucher, channels_domain, gateway_domain},
 };
 use secp256k1::{
     Message, PublicKey, Secp256k1, VerifyOnly,
@@ -145,6 +145,12 @@ impl Channels {
         fields[32..64].copy_from_slice(voucher.channelId.as_slice());
         fields[80..].copy_from_slice(&voucher.maxClaimableAmount.to_be_bytes());
         digest(&self.separator, &keccak256(fields))
+    }
+
+    /// What the channel's receiver authorizer signs to give something back, as `getRefundDigest`.
+    #[must_use]
+    pub fn refund_digest(&self, refund: &Refund) -> B256 {
+        digest(&self.separator, &refund.eip712_hash_struct())
     }
 
     /// What the payer's authorizer signs to anchor a window of ticks.
@@ -301,6 +307,7 @@ fn address_of(key: &PublicKey) -> Address {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::U256;
     use serde_json::Value;
 
     use super::*;
@@ -339,6 +346,8 @@ mod tests {
             assert_eq!(channels.verify_known(&signed, &key), Ok(()));
             let domain = channels_domain(channels.chain_id(), channels.address());
             assert_eq!(channels.voucher_digest(&signed.voucher), signed.voucher.eip712_signing_hash(&domain));
+            let refund = Refund { channelId: id, nonce: U256::from(3), amount: 7 };
+            assert_eq!(channels.refund_digest(&refund), refund.eip712_signing_hash(&domain));
         }
     }
 

@@ -175,8 +175,8 @@ pub enum OpenChannelError {
     },
 }
 
-/// All channels of one gateway process. Shared by reference between threads; of each change there is a form that blocks
-/// until it is durable, and one, `submit`, that answers a future. What arrives while the disk flushes is flushed together.
+/// All channels of one gateway process. Shared by reference between threads. A use that is charged is [`Pending`] until it
+/// is durable: a future, for which a thread may also wait. What arrives while the disk flushes is flushed together.
 #[derive(Debug)]
 pub struct Meter {
     channels: Channels,
@@ -306,10 +306,10 @@ impl Meter {
         Some(self.channels.with_right_v(signed, signer))
     }
 
-    /// Whether [`Meter::accept`] would take the voucher for the charge now. Nothing is reserved.
+    /// Whether [`Meter::submit`] would take the voucher for the charge now. Nothing is reserved.
     ///
     /// # Errors
-    /// [`ChargeError`], as `accept` would.
+    /// [`ChargeError`], as `submit` would.
     pub fn check(&self, signed: &SignedVoucher, charge: &Charge) -> Result<(), ChargeError> {
         let known = {
             let state = self.desk.lock();
@@ -320,34 +320,15 @@ impl Meter {
         Ok(())
     }
 
-    /// Charges one use to the channel of the voucher. When it returns, the charge is durable and can be claimed, so the
-    /// answer may go (MET-1). A request id that was charged before is answered again without a second charge when
-    /// digest and voucher are the same, and refused when not (MET-2); see [`REMEMBERED_CHARGES`].
+    /// Charges one use to the channel of the voucher. Once the future has resolved, the charge is durable and can be
+    /// claimed, so the answer may go (MET-1). A request id that was charged before is answered again without a second
+    /// charge when digest and voucher are the same, and refused when not (MET-2); see [`REMEMBERED_CHARGES`].
     ///
     /// [`REMEMBERED_CHARGES`]: crate::REMEMBERED_CHARGES
     ///
     /// # Errors
     /// [`ChargeError`]; the use must not be served then.
-    pub fn accept(&self, signed: &SignedVoucher, charge: &Charge) -> Result<Charged, ChargeError> {
-        let (state, ticket, charged) = self.charge(signed, charge)?;
-        drop(self.desk.commit(state, ticket)?);
-        Ok(charged)
-    }
-
-    /// As [`Meter::accept`], but does not wait: the answer may go once the future has resolved.
-    ///
-    /// # Errors
-    /// [`ChargeError`]; the use must not be served then.
     pub fn submit(&self, signed: &SignedVoucher, charge: &Charge) -> Result<Pending<Charged>, ChargeError> {
-        let (state, ticket, charged) = self.charge(signed, charge)?;
-        Ok(self.desk.submit(state, ticket, charged))
-    }
-
-    fn charge(
-        &self,
-        signed: &SignedVoucher,
-        charge: &Charge,
-    ) -> Result<(MutexGuard<'_, State>, u64, Charged), ChargeError> {
         // Outside the lock, since it is what takes the time; whatever else could refuse the voucher is asked before,
         // being cheaper, and again after, being able to change.
         self.check(signed, charge)?;
@@ -364,46 +345,29 @@ impl Meter {
                 at_s: charge.at_s,
             })
         };
-        Ok(carry_out(state, Some(signed.voucher.channelId), verdict, charge.amount, record)?)
+        let channel_id = Some(signed.voucher.channelId);
+        let (state, ticket, charged) = carry_out(state, channel_id, verdict, charge.amount, record)?;
+        Ok(self.desk.submit(state, ticket, charged))
     }
 
-    /// Whether the tick has paid for this charge before, so that [`Meter::tick`] would only repeat it. Nothing is reserved.
+    /// Whether the tick has paid for this charge before, so that [`Meter::submit_tick`] would only repeat it. Nothing is reserved.
     ///
     /// # Errors
-    /// [`ChargeError`], as `tick` would not take it.
+    /// [`ChargeError`], as `submit_tick` would not take it.
     pub fn check_tick(&self, tick: &Tick, charge: &Charge) -> Result<bool, ChargeError> {
         let verdict = self.desk.lock().books.judge_tick(&self.rules.unclaimed_caps, tick, charge)?;
         Ok(matches!(verdict, Verdict::Repeated { .. }))
     }
 
-    /// Charges one use to the window of the tick's channel, at the window's price. When it returns, the charge is durable
-    /// and can be claimed, so the answer may go (MET-1). A request id that was charged before is answered again without a
-    /// second charge when digest and tick are the same, and refused when not (MET-2); see [`REMEMBERED_TICKS`].
+    /// Charges one use to the window of the tick's channel, at the window's price. Once the future has resolved, the charge
+    /// is durable and can be claimed, so the answer may go (MET-1). A request id that was charged before is answered again
+    /// without a second charge when digest and tick are the same, and refused when not (MET-2); see [`REMEMBERED_TICKS`].
     ///
     /// [`REMEMBERED_TICKS`]: crate::REMEMBERED_TICKS
     ///
     /// # Errors
     /// [`ChargeError`]; the use must not be served then.
-    pub fn tick(&self, tick: &Tick, charge: &Charge) -> Result<Charged, ChargeError> {
-        let (state, ticket, charged) = self.charge_tick(tick, charge)?;
-        drop(self.desk.commit(state, ticket)?);
-        Ok(charged)
-    }
-
-    /// As [`Meter::tick`], but does not wait: the answer may go once the future has resolved.
-    ///
-    /// # Errors
-    /// [`ChargeError`]; the use must not be served then.
     pub fn submit_tick(&self, tick: &Tick, charge: &Charge) -> Result<Pending<Charged>, ChargeError> {
-        let (state, ticket, charged) = self.charge_tick(tick, charge)?;
-        Ok(self.desk.submit(state, ticket, charged))
-    }
-
-    fn charge_tick(
-        &self,
-        tick: &Tick,
-        charge: &Charge,
-    ) -> Result<(MutexGuard<'_, State>, u64, Charged), ChargeError> {
         let state = self.desk.lock();
         let verdict = state.books.judge_tick(&self.rules.unclaimed_caps, tick, charge)?;
         let record = |_| {
@@ -417,7 +381,9 @@ impl Meter {
                 at_s: charge.at_s,
             })
         };
-        Ok(carry_out(state, Some(tick.channel_id), verdict, charge.amount, record)?)
+        let (state, ticket, charged) =
+            carry_out(state, Some(tick.channel_id), verdict, charge.amount, record)?;
+        Ok(self.desk.submit(state, ticket, charged))
     }
 
     /// Opens a window of ticks on a channel, which is counted from what is charged so far. `voucher` promises exactly what
@@ -426,30 +392,11 @@ impl Meter {
     ///
     /// # Errors
     /// [`WindowError`]; nothing has changed then, unless the log has failed.
-    pub fn open_window(&self, signed: &SignedTickOpen, voucher: &SignedVoucher) -> Result<(), WindowError> {
-        let (state, ticket) = self.begin_window(signed, voucher)?;
-        drop(self.desk.commit(state, ticket)?);
-        Ok(())
-    }
-
-    /// As [`Meter::open_window`], but does not wait.
-    ///
-    /// # Errors
-    /// As [`Meter::open_window`].
     pub fn submit_window(
         &self,
         signed: &SignedTickOpen,
         voucher: &SignedVoucher,
     ) -> Result<Pending<()>, WindowError> {
-        let (state, ticket) = self.begin_window(signed, voucher)?;
-        Ok(self.desk.submit(state, ticket, ()))
-    }
-
-    fn begin_window(
-        &self,
-        signed: &SignedTickOpen,
-        voucher: &SignedVoucher,
-    ) -> Result<(MutexGuard<'_, State>, u64), WindowError> {
         let (caps, open) = (&self.rules.unclaimed_caps, &signed.open);
         let known = {
             let state = self.desk.lock();
@@ -460,7 +407,7 @@ impl Meter {
         self.channels.verify_tick_open(signed, &key)?;
         let mut state = self.desk.lock();
         if let WindowVerdict::Repeated { ticket } = state.books.judge_window(caps, open, voucher)? {
-            return Ok((state, ticket));
+            return Ok(self.desk.submit(state, ticket, ()));
         }
         state.is_writable()?;
         state.issued += 1;
@@ -468,7 +415,7 @@ impl Meter {
         state.enter(Record::WindowSigned { voucher: voucher.clone(), open: signed.signature });
         state.enter(Record::Window(WindowRecord { open: open.clone(), used: 0, tip: open.root }));
         let ticket = state.issued;
-        Ok((state, ticket))
+        Ok(self.desk.submit(state, ticket, ()))
     }
 
     /// Ends the channel's window `root`; what is charged stands, and vouchers or another window go on from there. A
@@ -477,26 +424,7 @@ impl Meter {
     ///
     /// # Errors
     /// [`WindowError::NotOpen`] when another window is open; when the channel is not known; when the log has failed.
-    pub fn close_window(&self, channel_id: B256, root: B256) -> Result<Amount, WindowError> {
-        let (state, ticket, charged) = self.end_window(channel_id, root)?;
-        drop(self.desk.commit(state, ticket)?);
-        Ok(charged)
-    }
-
-    /// As [`Meter::close_window`], but does not wait.
-    ///
-    /// # Errors
-    /// As [`Meter::close_window`].
     pub fn submit_close(&self, channel_id: B256, root: B256) -> Result<Pending<Amount>, WindowError> {
-        let (state, ticket, charged) = self.end_window(channel_id, root)?;
-        Ok(self.desk.submit(state, ticket, charged))
-    }
-
-    fn end_window(
-        &self,
-        channel_id: B256,
-        root: B256,
-    ) -> Result<(MutexGuard<'_, State>, u64, Amount), WindowError> {
         let mut state = self.desk.lock();
         state.is_writable()?;
         let channel = state.books.channel(channel_id)?;
@@ -510,7 +438,7 @@ impl Meter {
         }
         // Also what another call has closed is not durable before this.
         let ticket = state.issued;
-        Ok((state, ticket, charged))
+        Ok(self.desk.submit(state, ticket, charged))
     }
 
     /// Records a use that was settled on the ledger by itself, so that the log has every use. `payment_id` names that
@@ -522,35 +450,24 @@ impl Meter {
     ///
     /// # Errors
     /// [`RecordExactError`]; the use must not be served then.
-    pub fn record_exact(
-        &self,
-        payer: Address,
-        payment_id: B256,
-        charge: &Charge,
-    ) -> Result<Charged, RecordExactError> {
-        let (state, ticket, charged) = self.begin_exact(payer, payment_id, charge)?;
-        drop(self.desk.commit(state, ticket)?);
-        Ok(charged)
-    }
-
-    /// As [`Meter::record_exact`], but does not wait: the answer may go once the future has resolved.
-    ///
-    /// # Errors
-    /// [`RecordExactError`]; the use must not be served then.
     pub fn submit_exact(
         &self,
         payer: Address,
         payment_id: B256,
         charge: &Charge,
     ) -> Result<Pending<Charged>, RecordExactError> {
-        let (state, ticket, charged) = self.begin_exact(payer, payment_id, charge)?;
+        let exact = exact_record(payer, payment_id, charge)?;
+        let amount = exact.amount;
+        let state = self.desk.lock();
+        let verdict = state.books.judge_exact(&exact)?;
+        let (state, ticket, charged) = carry_out(state, None, verdict, amount, |_| Record::Exact(exact))?;
         Ok(self.desk.submit(state, ticket, charged))
     }
 
-    /// Whether [`Meter::record_exact`] would find the use recorded before. Nothing is recorded.
+    /// Whether [`Meter::submit_exact`] would find the use recorded before. Nothing is recorded.
     ///
     /// # Errors
-    /// [`RecordExactError`], as `record_exact` would.
+    /// [`RecordExactError`], as `submit_exact` would.
     pub fn check_exact(
         &self,
         payer: Address,
@@ -559,19 +476,6 @@ impl Meter {
     ) -> Result<bool, RecordExactError> {
         let exact = exact_record(payer, payment_id, charge)?;
         Ok(matches!(self.desk.lock().books.judge_exact(&exact)?, Verdict::Repeated { .. }))
-    }
-
-    fn begin_exact(
-        &self,
-        payer: Address,
-        payment_id: B256,
-        charge: &Charge,
-    ) -> Result<(MutexGuard<'_, State>, u64, Charged), RecordExactError> {
-        let exact = exact_record(payer, payment_id, charge)?;
-        let amount = exact.amount;
-        let state = self.desk.lock();
-        let verdict = state.books.judge_exact(&exact)?;
-        Ok(carry_out(state, None, verdict, amount, |_| Record::Exact(exact))?)
     }
 
     /// What can be claimed now, in batches that one transaction holds, largest raise first; rows that raise less than
@@ -591,22 +495,6 @@ impl Meter {
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.raise));
         Ok(rows.chunks(CLAIM_ROWS).map(<[_]>::to_vec).collect())
-    }
-
-    /// What can be claimed of one channel now; none when nothing can. All of it is durable.
-    ///
-    /// # Errors
-    /// When the log cannot be flushed.
-    pub fn claim_row(&self, channel_id: B256) -> Result<Option<VoucherClaim>, CommitError> {
-        let state = self.desk.lock();
-        let ticket = state.issued;
-        let state = self.desk.commit(state, ticket)?;
-        let mut row = state.books.channels().get(&channel_id).and_then(claim_of);
-        drop(state);
-        if let Some(row) = &mut row {
-            row.signed = self.channels.with_right_v(row.signed.clone(), row.config.payerAuthorizer);
-        }
-        Ok(row)
     }
 
     /// Gives up what was charged on a channel and not claimed, since to claim it costs more than it brings, or it is no
@@ -938,9 +826,9 @@ mod tests {
             };
             (signed, charge)
         };
-        let accept = |meter: &Meter, max| {
+        let accept = |meter: &Meter, max| -> Result<Charged, ChargeError> {
             let (signed, charge) = paid(max);
-            meter.accept(&signed, &charge)
+            Ok(meter.submit(&signed, &charge)?.wait()?)
         };
         let submit = |meter: &Meter, max| {
             let (signed, charge) = paid(max);

@@ -15,4 +15,4 @@ pub use parquet::{FileError, Head, MAX_FILE_BYTES, Records, UsageFile, WriteErro
 pub use record::{
     AMOUNT_MAX, AT_MAX_S, Lane, MAX_RECORDS, RECORD_BYTES, RecordError, UsageFields, UsageRecord,
 };
-pub use tree::{EMPTY_ROOT, PROOF_MAX, RootBuilder, Tree, verify};
+pub use tree::{EMPTY_ROOT, RootBuilder, Tree, verify};

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use residual_primitives::{Amount, AssetId, LicenceId};
+use serde::Serialize;
 
 /// Bytes of a record's encoding: fixed-width fields, big-endian, after one byte of version.
 pub const RECORD_BYTES: usize = 250;
@@ -20,7 +21,8 @@ pub const AT_MAX_S: u64 = 253_402_300_799;
 const VERSION: u8 = 1;
 
 /// How a use was paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// A voucher on a prepaid channel.
     Voucher,
@@ -36,7 +38,7 @@ impl Lane {
     /// All of them, by their numbers in a record's encoding.
     pub const ALL: [Self; 4] = [Self::Voucher, Self::Tick, Self::Exact, Self::WrittenOff];
 
-    /// Its name in files.
+    /// Its name in files and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -82,7 +84,7 @@ fn field(field: &'static str, expected: &'static str, found: impl ToString) -> R
 }
 
 /// What a usage record says. Amounts are in the token's smallest unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct UsageFields {
     /// Who metered the use and commits to the record; not zero.
     pub gateway: Address,
@@ -120,7 +122,7 @@ pub struct UsageFields {
 }
 
 /// A usage record: fields that agree. Its bytes are canonical, so that equal records have equal leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct UsageRecord(UsageFields);
 
 impl UsageRecord {

@@ -14,7 +14,7 @@ use crate::record::UsageRecord;
 pub const EMPTY_ROOT: B256 = b256!("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470");
 
 /// The longest proof: [`crate::MAX_RECORDS`] are fewer than 2^24.
-pub const PROOF_MAX: usize = 24;
+const PROOF_MAX: usize = 24;
 
 /// The keccak-256 of `Residual usage record`.
 const LEAF_DOMAIN: B256 = b256!("5e5f6d781c3c66e49426fc147dc06b59bc04ad136f0bd615bc00f95495b479d7");

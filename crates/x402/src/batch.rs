@@ -50,8 +50,6 @@ pub mod reason {
     pub const DEPOSIT_TOO_SMALL: &str = "invalid_batch_settlement_evm_deposit_below_min_deposit";
     /// The ledger would refuse the deposit.
     pub const DEPOSIT_REFUSED: &str = "invalid_batch_settlement_evm_deposit_simulation_failed";
-    /// The ledger refused the deposit.
-    pub const DEPOSIT_FAILED: &str = "invalid_batch_settlement_evm_deposit_transaction_failed";
     /// The authorization of the deposit ends too early.
     pub const VALID_BEFORE: &str = "invalid_batch_settlement_evm_payload_authorization_valid_before";
     /// The authorization of the deposit begins too late.

@@ -125,7 +125,7 @@ fn segments() -> [Vec<u8>; 2] {
     let escrow = Escrow { balance: Amount(10_000), ..Escrow::default() };
     let channel_id =
         meter.open_channel(&purse_config(), escrow).map(|_| channels().channel_id(&purse_config())).unwrap();
-    meter.accept(&signed_voucher(50), &charge(1, 42, 6)).unwrap();
+    meter.submit(&signed_voucher(50), &charge(1, 42, 6)).unwrap().wait().unwrap();
     let preimage = B256::repeat_byte(9);
     let first = B256::new(Sha256::digest(preimage).into());
     let open = TickOpen {
@@ -138,12 +138,20 @@ fn segments() -> [Vec<u8>; 2] {
         termsHash: B256::repeat_byte(0x77),
     };
     let Ok(signature) = sign(&channels().tick_open_digest(&open));
-    meter.open_window(&SignedTickOpen { open, signature }, &signed_voucher(58)).unwrap();
-    meter.tick(&Tick { channel_id, index: 1, preimage: first }, &charge(2, 8, 4)).unwrap();
-    meter.record_exact(Address::repeat_byte(0x55), B256::repeat_byte(0x56), &charge(3, 10, 2)).unwrap();
+    meter.submit_window(&SignedTickOpen { open, signature }, &signed_voucher(58)).unwrap().wait().unwrap();
+    meter
+        .submit_tick(&Tick { channel_id, index: 1, preimage: first }, &charge(2, 8, 4))
+        .unwrap()
+        .wait()
+        .unwrap();
+    meter
+        .submit_exact(Address::repeat_byte(0x55), B256::repeat_byte(0x56), &charge(3, 10, 2))
+        .unwrap()
+        .wait()
+        .unwrap();
     assert_eq!(meter.write_off(channel_id, 1_800_000_009).unwrap(), Amount(50));
     meter.rotate(0).unwrap();
-    meter.tick(&Tick { channel_id, index: 2, preimage }, &charge(4, 8, 1)).unwrap();
+    meter.submit_tick(&Tick { channel_id, index: 2, preimage }, &charge(4, 8, 1)).unwrap().wait().unwrap();
     drop(meter);
     ["charges-0.log", "charges-1.log"].map(|name| {
         let bytes = fs::read(dir.path().join(name)).unwrap();

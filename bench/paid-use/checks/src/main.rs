@@ -157,7 +157,7 @@ fn checks(
     let ticking = Meter::open(&dir.join("ticks"), channels.clone(), rules())?;
     ticking.open_channel(&payer.config, escrow())?;
     let ((open, promise), ticks) = &windows[0];
-    ticking.open_window(open, promise)?;
+    ticking.submit_window(open, promise)?.wait()?;
     let (tick, charge) = (ticks[0], use_of(&ticks[0]));
 
     let mut subjects = [
@@ -235,7 +235,7 @@ fn charged(
     meter.open_channel(&payer.config, escrow())?;
     let (mut best, cpu) = (Duration::MAX, cpu_time());
     for ((signed, voucher), ticks) in windows {
-        meter.open_window(signed, voucher)?;
+        meter.submit_window(signed, voucher)?.wait()?;
         let start = Instant::now();
         let mut last = None;
         for tick in ticks {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Json,
+    body::Body,
     extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
 };
-use residual_client::{UsageError, UsageRow};
+use residual_client::{UsageError, UsageRecord};
 use residual_primitives::{Amount, AssetId, B256};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -22,6 +25,9 @@ use crate::{
 
 /// What a usage file is: Parquet.
 const PARQUET: &str = "application/vnd.apache.parquet";
+
+/// How much of a file is read at once, in bytes.
+const PART: usize = 64 << 10;
 
 /// The most uses on a page.
 const PAGE_MAX: u32 = 1_000;
@@ -88,14 +94,14 @@ struct UsageView {
     amount: Amount,
 }
 
-impl From<&UsageRow> for UsageView {
-    fn from(row: &UsageRow) -> Self {
+impl From<&UsageRecord> for UsageView {
+    fn from(row: &UsageRecord) -> Self {
         Self {
             gateway: row.gateway.to_string(),
             epoch: row.epoch,
             record: row.index,
             at_s: row.at_s,
-            lane: row.lane,
+            lane: row.lane.name(),
             payer: row.payer.to_string(),
             source: row.source,
             token: row.token.to_string(),
@@ -153,13 +159,15 @@ pub(crate) async fn epoch(
 ) -> Result<Response, Problem> {
     let Path((Account(gateway), epoch)) =
         path.map_err(|rejection| Problem::invalid(rejection.body_text()))?;
-    let reader = Arc::clone(&app);
-    let _turn = reader.usage_turn.acquire().await.map_err(Problem::internal)?;
-    let read = tokio::task::spawn_blocking(move || app.client.usage_file(gateway, epoch));
-    let file = read.await.map_err(Problem::internal)?.map_err(|error| failed(error.into()))?;
+    let opened = tokio::task::spawn_blocking(move || app.client.open_usage_file(gateway, epoch));
+    let opened = opened.await.map_err(Problem::internal)?.map_err(|error| failed(error.into()))?;
     let missing =
         || Problem::not_found(format!("expected a published epoch of {gateway}, found no epoch {epoch}"));
-    Ok(([(header::CONTENT_TYPE, PARQUET)], file.ok_or_else(missing)?).into_response())
+    let (file, length) = opened.ok_or_else(missing)?;
+    // Read as it is taken, so that slow callers hold no more than a part of it.
+    let parts = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(length), PART);
+    let head = [(header::CONTENT_TYPE, PARQUET.to_owned()), (header::CONTENT_LENGTH, length.to_string())];
+    Ok((head, Body::from_stream(parts)).into_response())
 }
 
 fn failed(error: UsageError) -> Problem {

@@ -1,12 +1,20 @@
 //! The payer of this project against the gateway of this project.
 
-use std::time::{Duration, Instant};
-
-use residual_client::{Budget, SpendError};
+use axum::{
+    Router,
+    http::{HeaderMap, StatusCode},
+};
+use residual_client::{ANY_PORT, Budget, SpendError};
 use residual_primitives::{Amount, RevenueKind};
-use serde_json::Value;
+use residual_x402::{
+    PAYMENT_REQUIRED, PAYMENT_SIGNATURE, PaymentPayload, PaymentRequired, batch, decode, encode,
+};
+use serde_json::{Value, json};
 
-use crate::support::{PRICE, PURSE, World, plenty};
+use crate::{
+    raw::send,
+    support::{PRICE, PURSE, World, plenty},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_answered_paid_settled_recorded_and_audited_to_the_unit() {
@@ -39,13 +47,7 @@ async fn calls_are_answered_paid_settled_recorded_and_audited_to_the_unit() {
     assert_eq!(world.balance(me).await, Amount(PURSE.0 - charged.0));
 
     // The owner's money arrives by itself.
-    let owner = world.account(1);
-    let token = world.client.currency().token;
-    let end = Instant::now() + Duration::from_secs(20);
-    while world.client.claimable(world.model.asset, token, owner.address()).await.unwrap() < charged {
-        assert!(Instant::now() < end, "expected the money to arrive within 20 s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    world.has_earned(charged).await;
     gateway.shut_down().await.unwrap();
 
     let uses = world.client.usage_of(world.model.asset).await.unwrap();
@@ -53,7 +55,7 @@ async fn calls_are_answered_paid_settled_recorded_and_audited_to_the_unit() {
     assert!(uses.iter().all(|row| row.amount == PRICE && row.payer == me && row.units == 1));
     let last = uses.last().unwrap();
     let proof = world.client.prove_usage(last.gateway, last.epoch, last.index).await.unwrap();
-    assert_eq!(proof.row.source, last.source);
+    assert_eq!(proof.usage.source, last.source);
     let audited = world.client.audit().await.unwrap();
     assert_eq!(audited.usage.records, u64::from(CALLS));
     assert_eq!(audited.usage.outstanding, Amount::ZERO);
@@ -68,7 +70,12 @@ async fn a_budget_is_kept() {
     let gateway = world.open().await;
     let call = || world.call(&gateway, &world.digits[0]);
     let dear = world.payer(3, Budget { per_call: Amount(PRICE.0 - 1), total: PURSE }).await;
-    assert!(matches!(dear.call(call()).await, Err(SpendError::TooDear { .. })));
+    let refused = dear.call(call()).await.unwrap_err();
+    assert!(matches!(refused, SpendError::TooDear { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("at most 0.001999 TUSD, found that it costs 0.002 TUSD"),
+        "{refused}"
+    );
     assert_eq!(world.balance(world.account(3).address()).await, PURSE, "nothing was deposited");
 
     // Two deposits' worth and a little: the third is not signed.
@@ -85,6 +92,7 @@ async fn a_budget_is_kept() {
         }
     };
     assert!(matches!(refused, SpendError::Budget { .. }), "{refused}");
+    assert!(refused.to_string().contains("within 0.5 TUSD"), "{refused}");
     assert_eq!(served, 200);
     let spent = Amount(PURSE.0 - world.balance(world.account(4).address()).await.0);
     assert!(spent <= total, "{spent} of {total}");
@@ -123,4 +131,50 @@ async fn a_call_that_fails_costs_nothing() {
     assert_eq!((paid.response.status().as_u16(), paid.charged), (200, PRICE));
     gateway.shut_down().await.unwrap();
     assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 2);
+}
+
+/// A gateway that calls a voucher charged which it has not served gets no more for the call than one may cost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_costs_what_it_may_and_no_more_whatever_the_gateway_says() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let honest = send(world.call(&gateway, &world.digits[0])).await;
+    let required: PaymentRequired =
+        decode(honest.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
+    let (seen, mut vouchers) = tokio::sync::mpsc::unbounded_channel();
+    let lies = async move |headers: HeaderMap| {
+        let mut required = required.clone();
+        if let Some(payment) = headers.get(PAYMENT_SIGNATURE) {
+            let payment: PaymentPayload = decode(payment.as_bytes(), "a payment").unwrap();
+            let payload = payment.batch().unwrap();
+            let voucher = payload.voucher();
+            seen.send(voucher.max_claimable_amount).unwrap();
+            required.error = Some(batch::reason::CUMULATIVE_MISMATCH.to_owned());
+            let extra = &mut required.accepts[0].extra;
+            let charged = voucher.max_claimable_amount;
+            let state = json!({
+                "channelId": voucher.channel_id, "balance": "0", "totalClaimed": "0", "withdrawRequestedAt": 0,
+                "refundNonce": "0", "chargedCumulativeAmount": charged,
+            });
+            extra.insert("channelState".to_owned(), state);
+            let highest = json!({ "signedMaxClaimable": charged, "signature": voucher.signature });
+            extra.insert("voucherState".to_owned(), highest);
+        }
+        (StatusCode::PAYMENT_REQUIRED, [(PAYMENT_REQUIRED, encode(&required))])
+    };
+    let listener = tokio::net::TcpListener::bind(ANY_PORT).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(lies)).await.unwrap() });
+
+    let per_call = Amount(PRICE.0 * 2 + 1);
+    let payer = world.payer(2, Budget { per_call, total: PURSE }).await;
+    let mut call = world.call(&gateway, &world.digits[0]);
+    call.url_mut().set_port(Some(at.port())).unwrap();
+    let refused = payer.call(call).await.unwrap_err();
+    assert!(matches!(refused, SpendError::TooDear { .. }), "{refused}");
+    for promised in [PRICE, Amount(PRICE.0 * 2)] {
+        assert_eq!(vouchers.recv().await, Some(promised));
+    }
+    assert!(vouchers.try_recv().is_err(), "a third would be more than a call may cost");
+    gateway.shut_down().await.unwrap();
 }

@@ -1,17 +1,16 @@
 //! What is not worth its gas, what gas is given for others, and who claims beyond what was used.
 #![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use residual_client::{AuditError, Person, Till, UsageDifference, WrittenOff};
+use residual_client::{AuditError, Lane, Person, Till, UsageDifference, WrittenOff};
 use residual_gateway::{Config, PaymentRules, SettlementRules};
 use residual_ledger::{
-    SolValue, Transaction,
+    Transaction,
     contracts::{
-        CANONICAL_CHANNELS,
+        CANONICAL_CHANNELS, TransferDepositCollector,
         channels::{Channels, IChannels},
         test_usd::TestUSD,
-        transfer_deposit_collector as collector,
     },
     http::{self, Method, Request},
     token::{TokenDomain, TransferWithAuthorization},
@@ -25,13 +24,12 @@ use residual_x402::{
     batch::{self, Deposit, DepositAuthorization, DepositConsent, Payload, WireVoucher},
     decode, encode, exact,
 };
-
 use serde_json::{Value, json};
 
 use crate::{
     anvil::Anvil,
     raw::{paid, send},
-    support::{PRICE, PURSE, World, plenty},
+    support::{PRICE, PURSE, World, eventually, plenty},
 };
 
 /// A thousand dollars a coin: at the embedded ledger's gwei a row that is claimed alone costs some 0.05.
@@ -40,15 +38,6 @@ const COIN_PRICE: Amount = Amount(1_000_000_000);
 async fn asked(world: &World, gateway: &residual_gateway::Gateway) -> PaymentRequired {
     let unpaid = send(world.call(gateway, &world.digits[0])).await;
     decode(unpaid.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap()
-}
-
-/// Waits until `what` holds; the gateway works in the background.
-async fn eventually(what: impl AsyncFn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !what().await {
-        assert!(Instant::now() < end, "expected it within 20 s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// AUD-1: what is worth less than its gas when the payer withdraws is written off: recorded for good, unclaimed no more,
@@ -296,8 +285,7 @@ async fn deposit(world: &World, config: &ChannelConfig) {
     let sender = world.client.chain().sender(world.account(2));
     let approve = TestUSD::approveCall { spender: at, value: U256::from(100_000) };
     sender.send(&Transaction::call(config.token, &approve)).await.unwrap();
-    let config = collector::IChannels::ChannelConfig::abi_decode(&on_ledger(config).abi_encode()).unwrap();
-    let call = collector::TransferDepositCollector::depositCall { config, amount: 100_000 };
+    let call = TransferDepositCollector::depositCall { config: config.into(), amount: 100_000 };
     sender.send(&Transaction::call(at, &call)).await.unwrap();
 }
 
@@ -307,21 +295,9 @@ fn row(world: &World, config: &ChannelConfig, total: u128) -> IChannels::Voucher
     let voucher = Voucher { channelId: channels.channel_id(config), maxClaimableAmount: total };
     let signature = world.account(2).sign_hash(channels.voucher_digest(&voucher)).as_bytes();
     IChannels::VoucherClaim {
-        voucher: IChannels::Voucher { channel: on_ledger(config), maxClaimableAmount: total },
+        voucher: IChannels::Voucher { channel: config.into(), maxClaimableAmount: total },
         signature: Bytes::copy_from_slice(&signature),
         totalClaimed: total,
-    }
-}
-
-fn on_ledger(config: &ChannelConfig) -> IChannels::ChannelConfig {
-    IChannels::ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payerAuthorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiverAuthorizer,
-        token: config.token,
-        withdrawDelay: config.withdrawDelay,
-        salt: config.salt,
     }
 }
 
@@ -460,7 +436,7 @@ async fn a_withdrawal_of_what_was_not_charged_changes_nothing() {
 
         let on_channel = client.channel_on_ledger(channel).await.unwrap().unwrap().config.unwrap();
         let amount = (paid.deposited.0 - PRICE.0).checked_add_signed(more_than_uncharged).unwrap();
-        let call = Channels::initiateWithdrawCall { config: on_ledger(&on_channel), amount };
+        let call = Channels::initiateWithdrawCall { config: (&on_channel).into(), amount };
         let sender = client.chain().sender(world.account(payer));
         sender.send(&Transaction::call(CANONICAL_CHANNELS, &call)).await.unwrap();
         // At its start a gateway asks the ledger for all channels.
@@ -469,7 +445,7 @@ async fn a_withdrawal_of_what_was_not_charged_changes_nothing() {
         gateway.shut_down().await.unwrap();
         assert_eq!(client.escrow(channel).await.unwrap().total_claimed, Amount::ZERO, "below its gas");
         let uses = client.usage_of(world.model.asset).await.unwrap();
-        let written_off = uses.iter().filter(|row| row.lane == "written-off").count();
+        let written_off = uses.iter().filter(|row| row.lane == Lane::WrittenOff).count();
         assert_eq!(written_off, given_up, "{more_than_uncharged}");
     }
 }

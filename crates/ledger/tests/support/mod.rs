@@ -1,7 +1,7 @@
 //! What the tests share: chains to talk to, and a way to them that can be cut.
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
-mod anvil;
+pub(crate) mod anvil;
 
 use std::{
     net::SocketAddr,
@@ -10,7 +10,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use alloy_primitives::{B256, U256};
@@ -26,8 +25,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-
-pub(crate) use anvil::Anvil;
 
 /// An embedded ledger with the canonical contracts.
 pub(crate) async fn embedded(dir: &Path) -> LocalLedger {

@@ -9,7 +9,9 @@ use residual_meter::{
 use residual_primitives::Amount;
 use tempfile::tempdir;
 
-use crate::parties::{AUTHORIZER, Payer, RECEIVER, TOKEN, channels, charge, claims, escrow, open, rules};
+use crate::parties::{
+    AUTHORIZER, Payer, RECEIVER, TOKEN, Waiting as _, channels, charge, claims, escrow, open, rules,
+};
 
 #[test]
 fn a_use_is_charged_and_redeemed() {

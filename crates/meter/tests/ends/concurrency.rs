@@ -10,7 +10,7 @@ use residual_meter::{ChargeError, Charged};
 use residual_primitives::Amount;
 use tempfile::tempdir;
 
-use crate::parties::{Payer, charge, escrow, open};
+use crate::parties::{Payer, Waiting as _, charge, escrow, open};
 
 /// MET-2: eight threads send the same forty requests, each also under a second id, while another rotates. No voucher
 /// pays twice, no request is charged twice, and the log agrees after a restart.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, convert::Infallible, path::Path};
 
 use alloy_primitives::{Address, B256, aliases::U40};
 use residual_meter::{
-    Channels, Charge, ChargeError, Charged, Escrow, Meter, Rules, SignedTickOpen, SignedVoucher, Tick,
-    VoucherClaim, WindowError,
+    Channels, Charge, ChargeError, Charged, Escrow, Meter, RecordExactError, Rules, SignedTickOpen,
+    SignedVoucher, Tick, VoucherClaim, WindowError,
 };
 use residual_primitives::{
     Amount,
@@ -29,6 +29,47 @@ pub(crate) fn rules() -> Rules {
         unclaimed_caps: BTreeMap::from([(TOKEN, Amount(1_000_000))]),
         min_withdraw_delay_s: 86_400,
         max_channels: 1_000,
+    }
+}
+
+/// The meter as a thread uses it that waits for each of its answers.
+pub(crate) trait Waiting {
+    fn accept(&self, signed: &SignedVoucher, charge: &Charge) -> Result<Charged, ChargeError>;
+    fn tick(&self, tick: &Tick, charge: &Charge) -> Result<Charged, ChargeError>;
+    fn open_window(&self, signed: &SignedTickOpen, voucher: &SignedVoucher) -> Result<(), WindowError>;
+    fn close_window(&self, channel_id: B256, root: B256) -> Result<Amount, WindowError>;
+    fn record_exact(
+        &self,
+        payer: Address,
+        payment_id: B256,
+        charge: &Charge,
+    ) -> Result<Charged, RecordExactError>;
+}
+
+impl Waiting for Meter {
+    fn accept(&self, signed: &SignedVoucher, charge: &Charge) -> Result<Charged, ChargeError> {
+        Ok(self.submit(signed, charge)?.wait()?)
+    }
+
+    fn tick(&self, tick: &Tick, charge: &Charge) -> Result<Charged, ChargeError> {
+        Ok(self.submit_tick(tick, charge)?.wait()?)
+    }
+
+    fn open_window(&self, signed: &SignedTickOpen, voucher: &SignedVoucher) -> Result<(), WindowError> {
+        Ok(self.submit_window(signed, voucher)?.wait()?)
+    }
+
+    fn close_window(&self, channel_id: B256, root: B256) -> Result<Amount, WindowError> {
+        Ok(self.submit_close(channel_id, root)?.wait()?)
+    }
+
+    fn record_exact(
+        &self,
+        payer: Address,
+        payment_id: B256,
+        charge: &Charge,
+    ) -> Result<Charged, RecordExactError> {
+        Ok(self.submit_exact(payer, payment_id, charge)?.wait()?)
     }
 }
 

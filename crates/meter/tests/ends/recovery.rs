@@ -13,7 +13,7 @@ use residual_meter::{Channels, LogError, Meter, OpenMeterError, Rules};
 use residual_primitives::Amount;
 use tempfile::{TempDir, tempdir};
 
-use crate::parties::{Payer, channels, charge, escrow, open, quick_dir, rules};
+use crate::parties::{Payer, Waiting as _, channels, charge, escrow, open, quick_dir, rules};
 
 const FRAME: usize = 256;
 

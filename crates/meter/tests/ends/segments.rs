@@ -16,7 +16,8 @@ use residual_primitives::Amount;
 use tempfile::{TempDir, tempdir};
 
 use crate::parties::{
-    AUTHORIZER, Payer, RECEIVER, TOKEN, Window, channels, charge, claims, escrow, open, quick_dir, rules,
+    AUTHORIZER, Payer, RECEIVER, TOKEN, Waiting as _, Window, channels, charge, claims, escrow, open,
+    quick_dir, rules,
 };
 
 const FRAME: usize = 256;

@@ -14,7 +14,7 @@ use residual_primitives::{
 };
 use tempfile::tempdir;
 
-use crate::parties::{Payer, Window, channels, charge, claims, escrow, open, taken_away};
+use crate::parties::{Payer, Waiting as _, Window, channels, charge, claims, escrow, open, taken_away};
 
 #[test]
 fn ticks_are_charged_and_redeemed() {

@@ -1,6 +1,6 @@
 //! `usage`: what gateways recorded.
 
-use residual_client::{RemoteGateway, UsageRow};
+use residual_client::{Lane, RemoteGateway, UsageRecord};
 use residual_primitives::Address;
 use serde_json::json;
 
@@ -24,11 +24,10 @@ pub(super) async fn run(here: &Here<'_>, what: Usage, output: &mut Output) -> Re
             let gateway = here.client.address_of(&gateway)?;
             let proof = here.client.prove_usage(gateway, epoch, index).await?;
             output.result(&proof, |proof| {
-                let row = &proof.row;
                 format!(
                     "record {index} of epoch {epoch} of {gateway} is under the root that the ledger has, {}:\n{}",
                     proof.root,
-                    in_words(here, row)
+                    in_words(here, &proof.usage)
                 )
             })?;
         }
@@ -40,21 +39,21 @@ pub(super) async fn run(here: &Here<'_>, what: Usage, output: &mut Output) -> Re
     Ok(())
 }
 
-fn listed(here: &Here<'_>, rows: &[UsageRow]) -> String {
+fn listed(here: &Here<'_>, rows: &[UsageRecord]) -> String {
     let mut table = Table::new(&["epoch", "record", "at", "lane", "payer", "units", "charged"]);
     for row in rows.iter().rev().take(SHOWN_MAX).rev() {
         table.row([
             row.epoch.to_string(),
             row.index.to_string(),
             row.at_s.to_string(),
-            row.lane.to_owned(),
+            row.lane.name().to_owned(),
             row.payer.to_string(),
             row.units.to_string(),
             here.show_in(row.token, row.amount),
         ]);
     }
-    let uses = rows.iter().filter(|row| row.units > 0).count();
-    let given_up: Vec<&UsageRow> = rows.iter().filter(|row| row.units == 0).collect();
+    let uses = rows.iter().filter(|row| row.lane != Lane::WrittenOff).count();
+    let given_up: Vec<&UsageRecord> = rows.iter().filter(|row| row.lane == Lane::WrittenOff).collect();
     let left_out = rows.len().saturating_sub(SHOWN_MAX);
     let note =
         if left_out == 0 { String::new() } else { format!("\n{left_out} older ones; --json shows all") };
@@ -68,8 +67,8 @@ fn listed(here: &Here<'_>, rows: &[UsageRow]) -> String {
     format!("{}{uses} uses{note}{written_off}", table.render())
 }
 
-fn in_words(here: &Here<'_>, row: &UsageRow) -> String {
-    if row.units == 0 {
+fn in_words(here: &Here<'_>, row: &UsageRecord) -> String {
+    if row.lane == Lane::WrittenOff {
         let amount = here.show_in(row.token, row.amount);
         return format!("{amount} of channel {} written off at {} (UNIX seconds)", row.source, row.at_s);
     }
@@ -80,7 +79,7 @@ fn in_words(here: &Here<'_>, row: &UsageRow) -> String {
         here.show_in(row.token, row.amount),
         row.at_s,
         row.payer,
-        row.lane,
+        row.lane.name(),
         row.source
     )
 }

@@ -14,10 +14,10 @@ use std::{
 
 use residual_client::{ANY_PORT, Budget, Charge, Client, Governance, Ground, Password, Payer, Place};
 use residual_ledger::http;
-use residual_primitives::{Amount, B256, U256};
+use residual_primitives::{Address, Amount, B256, U256};
 use serde_json::{Value, json as json_of};
 
-use crate::support::{command, examples, json, served, units, up, word};
+use crate::support::{Town, command, examples, json, served, units, up, word};
 
 #[test]
 fn led_1_a_publish_whose_node_is_killed_is_completed_by_repeating_it() {
@@ -91,14 +91,49 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
     }
 }
 
+/// AUD-1: a log that was restored from an older copy leaves the epochs as the ledger has them, and whoever redeems is told
+/// which; what is charged from then on is recorded in another epoch and redeemed.
+#[test]
+fn aud_1_a_redeem_by_a_restored_log_tells_which_epochs_stand() {
+    let town = Town::new();
+    let (data, asset) = (town.data(), town.asset.as_str());
+    let gateway = word(&town.json(&["account", "list"])[1]["address"]).parse::<Address>().unwrap();
+    let log = data.join(format!("meter/{gateway}/charges-0.log"));
+    town.json(&["channel", "open", asset, "1", "--gateway", "dev:1", "-a", "dev:2"]);
+    let mut charged = charge_every_channel(&data, 0);
+    let older = std::fs::read(&log).unwrap();
+    charged += charge_every_channel(&data, 1);
+    let redeem = ["redeem", asset, "-a", "dev:1"];
+    let redeemed = town.json(&redeem);
+    assert_eq!(redeemed["standing"], json_of!([]), "{redeemed}");
+    assert_eq!(units(&redeemed["claimed"]), charged);
+
+    std::fs::remove_dir_all(log.parent().unwrap()).unwrap();
+    std::fs::create_dir(log.parent().unwrap()).unwrap();
+    std::fs::write(&log, older).unwrap();
+    let said = command(&data, &redeem).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("the ledger knows more of epoch 0 than the log"), "{said}");
+    let again = charge_every_channel(&data, 2);
+    let redeemed = town.json(&redeem);
+    assert_eq!((&redeemed["standing"], units(&redeemed["claimed"])), (&json_of!([]), again), "{redeemed}");
+    let audit = town.json(&["audit"]);
+    assert_eq!((&audit["usage"]["records"], &audit["usage"]["outstanding"]), (&3.into(), &"0".into()));
+}
+
 /// Makes a charge on each channel, as a gateway that serves calls does, and answers their sum.
 pub(crate) fn charge_every_channel(data: &Path, round: u64) -> u128 {
+    charge_every_channel_of(data, "dev:1", round)
+}
+
+/// The same as the gateway of this name.
+pub(crate) fn charge_every_channel_of(data: &Path, gateway: &str, round: u64) -> u128 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::open(data, &Place::Own(Some(ANY_PORT))).await.unwrap();
         let account =
             |name| client.account(name, || unreachable!("development accounts have no password")).unwrap();
-        let (gateway, payer) = (account("dev:1"), account("dev:2"));
+        let (gateway, payer) = (account(gateway), account("dev:2"));
         let meter = client.meter(gateway.address(), Amount(1 << 60)).await.unwrap();
         let mut sum = 0;
         for row in client.channel_rows().await.unwrap() {
@@ -115,7 +150,7 @@ pub(crate) fn charge_every_channel(data: &Path, round: u64) -> u128 {
                 units: 1,
                 at_s: round,
             };
-            meter.accept(&voucher, &charge).unwrap();
+            meter.submit(&voucher, &charge).unwrap().wait().unwrap();
             sum += amount.0;
         }
         client.close().await;
