@@ -34,7 +34,7 @@ use tokio::sync::Mutex;
 
 use windows::{ByTick, Ticking};
 
-use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, Till, now_s};
+use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, Money, Till, now_s};
 
 /// How often a call is sent anew after the gateway has said where the channel stands.
 const CORRECTIONS_MAX: u32 = 2;
@@ -121,26 +121,24 @@ pub enum SpendError {
         found: u64,
     },
     /// The call is dearer than allowed.
-    #[error(
-        "expected a call of at most {allowed} units, found that it costs {price}: allow more with --max-price"
-    )]
+    #[error("expected a call of at most {allowed}, found that it costs {price}: allow more with --max-price")]
     TooDear {
         /// What may be spent.
-        allowed: Amount,
+        allowed: Box<Money>,
         /// What it costs.
-        price: Amount,
+        price: Box<Money>,
     },
     /// The budget is used up.
     #[error(
-        "expected to keep {what} within {budget} units, found that this call needs {needed}: raise the budget with --budget"
+        "expected to keep {what} within {budget}, found that this call needs {needed}: raise the budget with --budget"
     )]
     Budget {
         /// What of.
         what: &'static str,
         /// What may be spent.
-        budget: Amount,
+        budget: Box<Money>,
         /// What it would become.
-        needed: Amount,
+        needed: Box<Money>,
     },
     /// The gateway did not take the payment.
     #[error("the gateway refused the payment ({reason}): {detail}")]
@@ -163,14 +161,14 @@ pub enum SpendError {
     },
     /// What the gateway says of the channel does not follow from what was signed here.
     #[error(
-        "expected a gateway that counts what was signed, found one that says {charged} units were charged where {promised} \
-         were promised; stop using it: it can claim no more than what was signed"
+        "expected a gateway that counts what was signed, found one that says {charged} were charged where {promised} were \
+         promised; stop using it: it can claim no more than what was signed"
     )]
     Dishonest {
         /// What it says.
-        charged: Amount,
+        charged: Box<Money>,
         /// What was promised.
-        promised: Amount,
+        promised: Box<Money>,
     },
     /// No voucher was signed.
     #[error(transparent)]
@@ -228,6 +226,12 @@ pub struct PaidAnswer {
     pub deposited: Amount,
     /// The channel; none when nothing was paid.
     pub channel: Option<B256>,
+}
+
+impl PaidAnswer {
+    fn unpaid(response: Response) -> Self {
+        Self { response, charged: Amount::ZERO, deposited: Amount::ZERO, channel: None }
+    }
 }
 
 /// A deposit that was signed and may be carried out until it ends.
@@ -331,8 +335,7 @@ impl<'c> Payer<'c> {
             None => {
                 let response = self.send(&request, None).await?;
                 if response.status() != http::StatusCode::PAYMENT_REQUIRED {
-                    let (charged, deposited) = (Amount::ZERO, Amount::ZERO);
-                    return Ok(PaidAnswer { response, charged, deposited, channel: None });
+                    return Ok(PaidAnswer::unpaid(response));
                 }
                 asked(&response)?
             }
@@ -357,12 +360,7 @@ impl<'c> Payer<'c> {
                 if paid.deposited > Amount::ZERO {
                     open.purse.confirm(self.client.escrow(open.purse.channel_id()).await?);
                 }
-                return Ok(PaidAnswer {
-                    response,
-                    charged: Amount::ZERO,
-                    deposited: Amount::ZERO,
-                    channel: None,
-                });
+                return Ok(PaidAnswer::unpaid(response));
             }
             let again = asked(&response)?;
             let word = again.error.clone().unwrap_or_default();
@@ -476,7 +474,7 @@ impl<'c> Payer<'c> {
             let _ = self.payee.set(payee);
         }
         if way.amount > self.budget.per_call {
-            return Err(SpendError::TooDear { allowed: self.budget.per_call, price: way.amount });
+            return Err(self.too_dear(way.amount));
         }
         Ok(way)
     }
@@ -540,11 +538,8 @@ impl<'c> Payer<'c> {
     async fn pay(&self, open: &mut Open, way: &PaymentRequirements) -> Result<Signed, SpendError> {
         let share = open.share(self.budget.total);
         let total = open.charged.checked_add(way.amount).filter(|total| *total <= share);
-        let total = total.ok_or(SpendError::Budget {
-            what: "all that is promised in the channel",
-            budget: share,
-            needed: Amount(open.charged.0.saturating_add(way.amount.0)),
-        })?;
+        let needed = Amount(open.charged.0.saturating_add(way.amount.0));
+        let total = total.ok_or_else(|| self.beyond("all that is promised in the channel", share, needed))?;
         let mut deposited = Amount::ZERO;
         let mut deposit = None;
         if total > open.purse.escrow().covers() {
@@ -608,11 +603,8 @@ impl<'c> Payer<'c> {
                 let share = open.share(self.budget.total);
                 let room = Amount(share.0.saturating_sub(escrow.balance.0));
                 if least > room {
-                    return Err(SpendError::Budget {
-                        what: "all that is deposited in the channel",
-                        budget: share,
-                        needed: Amount(escrow.balance.0.saturating_add(least.0)),
-                    });
+                    let needed = Amount(escrow.balance.0.saturating_add(least.0));
+                    return Err(self.beyond("all that is deposited in the channel", share, needed));
                 }
                 let valid_for_s = way.max_timeout_seconds.min(DEPOSIT_VALID_MAX_S);
                 let config = open.purse.config().clone();
@@ -643,6 +635,23 @@ impl<'c> Payer<'c> {
                 >= ahead.valid_before_s)
     }
 
+    fn too_dear(&self, price: Amount) -> SpendError {
+        let allowed = self.in_currency(self.budget.per_call);
+        SpendError::TooDear { allowed, price: self.in_currency(price) }
+    }
+
+    fn beyond(&self, what: &'static str, budget: Amount, needed: Amount) -> SpendError {
+        SpendError::Budget { what, budget: self.in_currency(budget), needed: self.in_currency(needed) }
+    }
+
+    fn dishonest(&self, charged: Amount, promised: Amount) -> SpendError {
+        SpendError::Dishonest { charged: self.in_currency(charged), promised: self.in_currency(promised) }
+    }
+
+    fn in_currency(&self, amount: Amount) -> Box<Money> {
+        Box::new(self.client.money(self.client.currency().token, amount))
+    }
+
     fn promise_to(&self, open: &mut Open, total: Amount) -> Result<SignedVoucher, SpendError> {
         let sign =
             |digest: &B256| Ok::<_, std::convert::Infallible>(self.account.sign_hash(*digest).as_bytes());
@@ -656,11 +665,9 @@ impl<'c> Payer<'c> {
         paid: &Signed,
         receipt: &SettleResponse,
     ) -> Result<Amount, SpendError> {
-        let extra = serde_json::from_value::<batch::SettleExtra>(receipt.extra.clone().into());
-        let extra = extra.map_err(|source| HeaderError::Json { what: "a channel's state", source })?;
-        let now = extra.channel_state.charged_cumulative_amount.unwrap_or(paid.total);
+        let now = charged_by(receipt)?.unwrap_or(paid.total);
         if !receipt.success || now > paid.total {
-            return Err(SpendError::Dishonest { charged: now, promised: paid.total });
+            return Err(self.dishonest(now, paid.total));
         }
         let charged = Amount(now.0.saturating_sub(open.charged.0));
         open.charged = now;
@@ -689,12 +696,19 @@ impl<'c> Payer<'c> {
         let proven = voucher.filter(|voucher| self.has_signed(channel, voucher));
         let proven = proven.map_or(claimed, |voucher| voucher.signed_max_claimable);
         if charged > proven.max(claimed) || charged < claimed {
-            return Err(SpendError::Dishonest { charged, promised: proven.max(claimed) });
+            return Err(self.dishonest(charged, proven.max(claimed)));
         }
         let news = charged != open.charged;
         open.charged = charged;
         Ok(news)
     }
+}
+
+/// What is charged on the channel, as a receipt says.
+fn charged_by(receipt: &SettleResponse) -> Result<Option<Amount>, SpendError> {
+    let extra = serde_json::from_value::<batch::SettleExtra>(receipt.extra.clone().into());
+    let extra = extra.map_err(|source| HeaderError::Json { what: "a channel's state", source })?;
+    Ok(extra.channel_state.charged_cumulative_amount)
 }
 
 impl Payer<'_> {

@@ -12,8 +12,8 @@ use residual_primitives::{
     signed::{TickClose, TickOpen},
 };
 use residual_x402::{
-    HeaderError, PAYMENT_RESPONSE, PaymentRequired, PaymentRequirements, SettleResponse,
-    batch::{self, WireConfig, reason},
+    PAYMENT_RESPONSE, PaymentRequired, PaymentRequirements, SettleResponse,
+    batch::{WireConfig, reason},
     decode,
     extensions::Windows,
 };
@@ -22,8 +22,12 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    CORRECTIONS_MAX, Open, PROBLEM_BYTES_MAX, PaidAnswer, Payer, SignedAhead, SpendError, asked, refusal_of,
+    CORRECTIONS_MAX, Open, PROBLEM_BYTES_MAX, PaidAnswer, Payer, SignedAhead, SpendError, asked, charged_by,
+    refusal_of,
 };
+
+/// What a budget bounds here.
+const IN_WINDOWS: &str = "all that is promised in the channel of windows";
 
 /// Refusals of a tick after which the two ends are to agree anew.
 const DOUBTS: &[&str] =
@@ -92,7 +96,7 @@ impl Payer<'_> {
             if ticking.ready().is_none() {
                 let response = self.send(request, None).await?;
                 if response.status() != StatusCode::PAYMENT_REQUIRED {
-                    return Ok(unpaid(response));
+                    return Ok(ByTick::Answered(PaidAnswer::unpaid(response)));
                 }
                 let required = asked(&response)?;
                 let way = self.way(&required)?;
@@ -114,7 +118,7 @@ impl Payer<'_> {
             let response = self.send(request, Some((Tick::HEADER, &tick.to_text()))).await?;
             if let Some(receipt) = response.headers().get(PAYMENT_RESPONSE) {
                 let receipt = decode(receipt.as_bytes(), "a receipt")?;
-                let (charged, channel) = charged(ticking, by, &receipt)?;
+                let (charged, channel) = self.charged(ticking, by, &receipt)?;
                 let channel = Some(channel);
                 return Ok(ByTick::Answered(PaidAnswer { response, charged, deposited, channel }));
             }
@@ -135,7 +139,7 @@ impl Payer<'_> {
                     (word, detail)
                 }
                 // Not served and not charged; the tick serves the next call.
-                _ => return Ok(unpaid(response)),
+                _ => return Ok(ByTick::Answered(PaidAnswer::unpaid(response))),
             };
             ticking.doubted();
             corrections += 1;
@@ -149,14 +153,35 @@ impl Payer<'_> {
     fn next_tick(&self, open: &mut Open) -> Result<Tick, SpendError> {
         let price = open.purse.window().map(|(signed, _)| Amount(signed.open.unitPrice)).unwrap_or_default();
         if price > self.budget.per_call {
-            return Err(SpendError::TooDear { allowed: self.budget.per_call, price });
+            return Err(self.too_dear(price));
         }
         let share = open.share(self.budget.total);
         let needed = Amount(open.charged.0.saturating_add(price.0));
         if needed > share {
-            return Err(beyond(share, needed));
+            return Err(self.beyond(IN_WINDOWS, share, needed));
         }
         Ok(open.purse.tick()?)
+    }
+
+    /// Takes over that the tick was charged, and forgets a window that was used up by it: what the call cost, and the channel.
+    fn charged(
+        &self,
+        ticking: &mut Ticking,
+        by: Amount,
+        receipt: &SettleResponse,
+    ) -> Result<(Amount, B256), SpendError> {
+        let now = charged_by(receipt)?.unwrap_or(by);
+        if !receipt.success || now != by {
+            return Err(self.dishonest(now, by));
+        }
+        ticking.tick = None;
+        let open = ticking.ready().expect("the tick was of its window");
+        let charged = Amount(now.0.saturating_sub(open.charged.0));
+        open.charged = now;
+        if open.purse.window().is_some_and(|(_, voucher)| voucher.max_claimable() == now) {
+            open.purse.end_window().map_err(residual_meter::PromiseError::from)?;
+        }
+        Ok((charged, open.purse.channel_id()))
     }
 
     /// Makes both ends agree on an open window at the price of now. What was deposited for it.
@@ -232,10 +257,10 @@ impl Payer<'_> {
         let max_ticks = ticks.min(max_ticks).min(u32::try_from(room).unwrap_or(u32::MAX));
         let Some(total) = unit_price.0.checked_mul(max_ticks.into()).and_then(|all| all.checked_add(base.0))
         else {
-            return Err(beyond(share, Amount(u128::MAX)));
+            return Err(self.beyond(IN_WINDOWS, share, Amount(u128::MAX)));
         };
         if max_ticks == 0 && ticks > 0 {
-            return Err(beyond(share, Amount(base.0.saturating_add(unit_price.0))));
+            return Err(self.beyond(IN_WINDOWS, share, Amount(base.0.saturating_add(unit_price.0))));
         }
         if Amount(total) > open.purse.escrow().covers() {
             self.deposit(open, way, Amount(total)).await?;
@@ -322,42 +347,11 @@ fn below(mut url: Url, segments: &[&str]) -> Url {
     url
 }
 
-fn unpaid(response: Response) -> ByTick {
-    let (charged, deposited) = (Amount::ZERO, Amount::ZERO);
-    ByTick::Answered(PaidAnswer { response, charged, deposited, channel: None })
-}
-
-fn beyond(share: Amount, needed: Amount) -> SpendError {
-    SpendError::Budget { what: "all that is promised in the channel of windows", budget: share, needed }
-}
-
 /// What is charged on the channel with this tick.
 fn due(open: &Open, tick: &Tick) -> Amount {
     let window = open.purse.window().map(|(signed, _)| (signed.open.base, signed.open.unitPrice));
     let (base, price) = window.unwrap_or_default();
     Amount(base.saturating_add(price.saturating_mul(tick.index.into())))
-}
-
-/// Takes over that the tick was charged, and forgets a window that was used up by it: what the call cost, and the channel.
-fn charged(
-    ticking: &mut Ticking,
-    by: Amount,
-    receipt: &SettleResponse,
-) -> Result<(Amount, B256), SpendError> {
-    let extra = serde_json::from_value::<batch::SettleExtra>(receipt.extra.clone().into());
-    let extra = extra.map_err(|source| HeaderError::Json { what: "a channel's state", source })?;
-    let now = extra.channel_state.charged_cumulative_amount.unwrap_or(by);
-    if !receipt.success || now != by {
-        return Err(SpendError::Dishonest { charged: now, promised: by });
-    }
-    ticking.tick = None;
-    let open = ticking.ready().expect("the tick was of its window");
-    let charged = Amount(now.0.saturating_sub(open.charged.0));
-    open.charged = now;
-    if open.purse.window().is_some_and(|(_, voucher)| voucher.max_claimable() == now) {
-        open.purse.end_window().map_err(residual_meter::PromiseError::from)?;
-    }
-    Ok((charged, open.purse.channel_id()))
 }
 
 /// A window as the gateway is asked to open it.

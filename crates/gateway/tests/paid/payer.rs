@@ -68,7 +68,12 @@ async fn a_budget_is_kept() {
     let gateway = world.open().await;
     let call = || world.call(&gateway, &world.digits[0]);
     let dear = world.payer(3, Budget { per_call: Amount(PRICE.0 - 1), total: PURSE }).await;
-    assert!(matches!(dear.call(call()).await, Err(SpendError::TooDear { .. })));
+    let refused = dear.call(call()).await.unwrap_err();
+    assert!(matches!(refused, SpendError::TooDear { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("at most 0.001999 TUSD, found that it costs 0.002 TUSD"),
+        "{refused}"
+    );
     assert_eq!(world.balance(world.account(3).address()).await, PURSE, "nothing was deposited");
 
     // Two deposits' worth and a little: the third is not signed.
@@ -85,6 +90,7 @@ async fn a_budget_is_kept() {
         }
     };
     assert!(matches!(refused, SpendError::Budget { .. }), "{refused}");
+    assert!(refused.to_string().contains("within 0.5 TUSD"), "{refused}");
     assert_eq!(served, 200);
     let spent = Amount(PURSE.0 - world.balance(world.account(4).address()).await.0);
     assert!(spent <= total, "{spent} of {total}");
