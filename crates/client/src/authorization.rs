@@ -17,6 +17,7 @@ use residual_ledger::{
     token::{ReceiveWithAuthorization, TokenDomain, TokenError},
 };
 use residual_primitives::{Address, Amount, AssetId, B256, LicenceId, TermsId, U256, signed::ChannelConfig};
+use residual_royalty::Till;
 use serde::{Deserialize, Serialize};
 
 use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, LicenseError, PayError};
@@ -135,16 +136,16 @@ impl Client {
     pub async fn sign_open_channel(
         &self,
         payer: &Account,
-        asset: AssetId,
+        till: &Till,
         gateway: Address,
         amount: Amount,
         withdraw_delay_s: u64,
         valid_for_s: u64,
     ) -> Result<Signed, ChannelError> {
         let salt = B256::new(rand::random());
-        let config = self.channel_config(payer, asset, gateway, withdraw_delay_s, salt).await?;
+        let config = self.channel_config(payer, till, gateway, withdraw_delay_s, salt).await?;
         let signed = self.sign_deposit(payer, &config, amount, valid_for_s).await?;
-        self.keep_channel(&ChannelRecord { asset, config })?;
+        self.keep_channel(&ChannelRecord { asset: till.asset, config })?;
         Ok(signed)
     }
 

@@ -174,33 +174,34 @@ impl Client {
         Channels::new(self.chain().id(), CANONICAL_CHANNELS)
     }
 
-    /// Opens a channel from the payer to the asset's inference till and deposits `amount` into it.
+    /// Opens a channel from the payer to a till, the asset's own or an operator's, and deposits `amount` into it. Whether the
+    /// operator's part is granted makes no difference to a payer: ungranted, all of it is the asset's.
     ///
     /// # Errors
     /// See [`ChannelError`].
     pub async fn open_channel(
         &self,
         payer: &Account,
-        asset: AssetId,
+        till: &Till,
         gateway: Address,
         amount: Amount,
         withdraw_delay_s: u64,
     ) -> Result<ChannelRow, ChannelError> {
-        let delay = withdraw_delay_s.to_be_bytes();
-        let parts: [&[u8]; 4] = [&asset.to_be_bytes(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
+        let (receiver, delay) = (self.till_address(till), withdraw_delay_s.to_be_bytes());
+        let parts: [&[u8]; 4] = [receiver.as_slice(), gateway.as_slice(), &amount.0.to_be_bytes(), &delay];
         let operation = self.operation(payer, "open-channel", &parts).await?;
         // The salt is the intent of this very command: repeated after an interruption it names the same channel.
-        let config = self.channel_config(payer, asset, gateway, withdraw_delay_s, operation.intent()).await?;
-        let channel = self.keep_channel(&ChannelRecord { asset, config: config.clone() })?;
+        let config = self.channel_config(payer, till, gateway, withdraw_delay_s, operation.intent()).await?;
+        let channel = self.keep_channel(&ChannelRecord { asset: till.asset, config: config.clone() })?;
         self.deposit(payer, &config, amount, operation).await?;
         self.channel(channel).await
     }
 
-    /// The configuration of a channel from the payer to the asset's inference till.
+    /// The configuration of a channel from the payer to a till.
     pub(crate) async fn channel_config(
         &self,
         payer: &Account,
-        asset: AssetId,
+        till: &Till,
         gateway: Address,
         withdraw_delay_s: u64,
         salt: B256,
@@ -208,11 +209,11 @@ impl Client {
         if !WITHDRAW_DELAYS_S.contains(&withdraw_delay_s) {
             return Err(ChannelError::WithdrawDelay { found: withdraw_delay_s });
         }
-        self.asset_row(asset).await?;
+        self.asset_row(till.asset).await?;
         Ok(ChannelConfig {
             payer: payer.address(),
             payerAuthorizer: payer.address(),
-            receiver: self.till(asset, RevenueKind::Inference).await?,
+            receiver: self.till_address(till),
             receiverAuthorizer: gateway,
             token: self.currency().token,
             withdrawDelay: alloy_primitives::Uint::from(withdraw_delay_s),

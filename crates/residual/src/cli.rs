@@ -80,7 +80,7 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Prepaid channels to an asset's inference till
+    /// Prepaid channels to an asset's inference tills
     #[command(subcommand)]
     Channel(Channel),
     /// Redeem received vouchers and bring the money into the asset's revenue
@@ -174,6 +174,10 @@ pub(crate) struct Up {
     /// and calls that cost less than the gas of a transfer are paid by channels alone [default: 0 on an embedded ledger]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) coin_price: Option<String>,
+    /// The most that may be charged and not claimed on the ledger yet, over all channels, in whole tokens: what you can lose
+    /// while it is out of reach; calls beyond it are refused until more is claimed
+    #[arg(long, value_name = "TOKENS", default_value = "1000000")]
+    pub(crate) unclaimed_cap: String,
     /// How often is looked which vouchers are due, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) settle_every_s: u64,
@@ -421,6 +425,12 @@ pub(crate) enum Channel {
         /// Who may redeem your vouchers: the gateway that serves the asset
         #[arg(long)]
         gateway: String,
+        /// Pay into this operator's till of the asset instead of the asset's own: an account's name or address
+        #[arg(long, value_name = "ACCOUNT", requires = "operator_bps")]
+        operator: Option<String>,
+        /// The operator's part of what comes through its till, in basis points, 1 to 5000
+        #[arg(long, value_name = "BPS", value_parser = clap::value_parser!(u16).range(1..=5_000), requires = "operator")]
+        operator_bps: Option<u16>,
         /// How long you wait to take money back, in seconds: 900 to 2592000
         #[arg(long, default_value_t = 86_400)]
         withdraw_delay_s: u64,

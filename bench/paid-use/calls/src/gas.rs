@@ -56,8 +56,8 @@ pub(crate) async fn measure(dir: &Path) -> Result<Vec<Gas>, Failure> {
     client.fund(&account(client, 0)?, payer.address(), Amount(each * 2 * CLAIM_ROWS as u128)).await?;
     let mut channels = Vec::new();
     for n in 0..CLAIM_ROWS as u128 {
-        let asset = world.model.asset;
-        let row = client.open_channel(&payer, asset, gateway.address(), Amount(each + n), 86_400).await?;
+        let till = Till::own(world.model.asset, RevenueKind::Inference);
+        let row = client.open_channel(&payer, &till, gateway.address(), Amount(each + n), 86_400).await?;
         channels.push(row.channel);
     }
     let meter = client.meter(gateway.address(), Amount(u128::MAX)).await?;

@@ -46,8 +46,8 @@ async fn schemathesis_finds_the_gateway_as_its_description_says() {
     let licence = town.license(town.commercial).await;
     let gateway = town.account("dev:9").address();
     let payer = town.account("dev:2");
-    let channel =
-        town.client.open_channel(&payer, town.asset, gateway, residual_primitives::Amount(5), 86_400);
+    let till = residual_client::Till::own(town.asset, residual_primitives::RevenueKind::Inference);
+    let channel = town.client.open_channel(&payer, &till, gateway, residual_primitives::Amount(5), 86_400);
     let known = json!({
         "asset": town.asset,
         "terms": town.commercial,

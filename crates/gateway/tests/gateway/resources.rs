@@ -1,7 +1,8 @@
 //! What can be looked up, and what a quote says.
 
+use residual_client::Till;
 use residual_ledger::contracts::{licences::Licences, royalties::Royalties};
-use residual_primitives::{Address, Amount, LicenceId, Terms};
+use residual_primitives::{Address, Amount, LicenceId, RevenueKind, Terms};
 use serde_json::{Value, json};
 
 use crate::support::{Town, commercial, publication};
@@ -188,7 +189,16 @@ async fn a_quote_says_what_a_licence_and_calls_cost_or_why_not() {
 async fn a_channel_is_shown_as_final_blocks_have_it() {
     let town = Town::new().await;
     let (payer, gateway) = (town.account("dev:2"), town.account("dev:9").address());
-    let opened = town.client.open_channel(&payer, town.asset, gateway, Amount(2_000_000), 86_400).await;
+    let opened = town
+        .client
+        .open_channel(
+            &payer,
+            &Till::own(town.asset, RevenueKind::Inference),
+            gateway,
+            Amount(2_000_000),
+            86_400,
+        )
+        .await;
     let channel = opened.unwrap().channel;
     let path = format!("/v1/channels/{channel}");
     let shown = town.get(&path).await.json();

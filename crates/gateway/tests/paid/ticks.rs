@@ -3,12 +3,12 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use residual_client::Person;
+use residual_client::{Person, Till};
 use residual_gateway::Gateway;
 use residual_ledger::http::{self, Method, Request, Response};
 use residual_meter::{Escrow, Purse, Tick, TickSeed, WindowPlan};
 use residual_primitives::{
-    Amount, B256, Bytes,
+    Amount, B256, Bytes, RevenueKind,
     signed::{TickClose, Voucher},
 };
 use residual_x402::{
@@ -63,7 +63,8 @@ impl<'a> Ticker<'a> {
         let account = world.account(index);
         world.client.fund(&world.account(0), account.address(), PURSE).await.unwrap();
         let gateway = world.account(9).address();
-        let opened = world.client.open_channel(&account, world.model.asset, gateway, deposit, DAY_S);
+        let till = Till::own(world.model.asset, RevenueKind::Inference);
+        let opened = world.client.open_channel(&account, &till, gateway, deposit, DAY_S);
         let channel = opened.await.unwrap().channel;
         let config = world.client.channel_on_ledger(channel).await.unwrap().unwrap().config.unwrap();
         let dir = tempfile::tempdir().unwrap();

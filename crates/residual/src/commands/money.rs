@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
-use residual_client::{ClaimRow, Closing, NotCompared, Signed, SweptRow, UsageAudit};
-use residual_primitives::{Address, Amount, AssetId};
+use residual_client::{ClaimRow, Closing, NotCompared, Signed, SweptRow, Till, UsageAudit};
+use residual_primitives::{Address, Amount, AssetId, RevenueKind};
 use serde_json::json;
 
 use crate::{
@@ -12,9 +12,6 @@ use crate::{
     failure::Failure,
     output::{Output, Table},
 };
-
-/// What a gateway on this machine lets stand unclaimed, in whole tokens.
-const UNCLAIMED_CAP: &str = "1000000";
 
 /// The longest signed payment that is read: a contract wallet's signature is the long part of it.
 const SIGNED_BYTES_MAX: u64 = 64 << 10;
@@ -60,17 +57,21 @@ pub(super) async fn pay(here: &Here<'_>, what: Pay, output: &mut Output) -> Resu
 
 pub(super) async fn channel(here: &Here<'_>, what: Channel, output: &mut Output) -> Result<(), Failure> {
     let rows = match what {
-        Channel::Open { asset, amount, gateway, withdraw_delay_s, signing } => {
+        Channel::Open { asset, amount, gateway, operator, operator_bps, withdraw_delay_s, signing } => {
             let (payer, gateway) = (here.account()?, here.client.address_of(&gateway)?);
             let amount = here.tokens(&amount)?;
+            let mut till = Till::own(asset, RevenueKind::Inference);
+            if let (Some(operator), Some(operator_bps)) = (operator, operator_bps) {
+                till = Till { operator: here.client.address_of(&operator)?, operator_bps, ..till };
+            }
             if signing.sign {
                 let signed = here
                     .client
-                    .sign_open_channel(&payer, asset, gateway, amount, withdraw_delay_s, signing.valid_for)
+                    .sign_open_channel(&payer, &till, gateway, amount, withdraw_delay_s, signing.valid_for)
                     .await?;
                 return Ok(output.document(&signed)?);
             }
-            vec![here.client.open_channel(&payer, asset, gateway, amount, withdraw_delay_s).await?]
+            vec![here.client.open_channel(&payer, &till, gateway, amount, withdraw_delay_s).await?]
         }
         Channel::TopUp { channel, amount, signing } => {
             let (payer, amount) = (here.account()?, here.tokens(&amount)?);
@@ -133,7 +134,8 @@ fn read_signed(file: &Path) -> Result<Signed, Failure> {
 
 pub(super) async fn redeem(here: &Here<'_>, asset: AssetId, output: &mut Output) -> Result<(), Failure> {
     let gateway = here.account()?;
-    let meter = here.client.meter(gateway.address(), here.tokens(UNCLAIMED_CAP)?).await?;
+    // Nothing is charged here, so nothing more may be unclaimed.
+    let meter = here.client.meter(gateway.address(), Amount::ZERO).await?;
     let redeemed = here.client.redeem(&gateway, &meter, asset).await?;
     output.result(&redeemed, |redeemed| {
         let mut text = format!(

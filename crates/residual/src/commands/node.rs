@@ -24,9 +24,6 @@ use crate::{
     output::Output,
 };
 
-/// What the gateway lets stand unclaimed, in whole tokens.
-const UNCLAIMED_CAP: &str = "1000000";
-
 pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) -> Result<(), Failure> {
     let ground = match (&settings.rpc_url, &what.deployment) {
         (Some(url), Some(file)) => Ground::Join { rpc_url: url.clone(), deployment: file.clone() },
@@ -234,7 +231,7 @@ async fn gateway(
             .as_deref()
             .map(|price| Amount::parse_tokens(price, decimals))
             .transpose()?,
-        unclaimed_cap: Amount::parse_tokens(UNCLAIMED_CAP, decimals)?,
+        unclaimed_cap: Amount::parse_tokens(&what.unclaimed_cap, decimals)?,
         origins: what.gateway_origins.clone(),
         trusted_proxies: what.trusted_proxies.clone(),
         payments: PaymentRules { withdraw_delay_s: what.withdraw_delay_s, ..PaymentRules::default() },

@@ -201,6 +201,32 @@ fn pay_four_times_at_once(town: &Town, received: &str) {
     assert_eq!(town.json(&["audit"])["tokens"][0]["received"], received);
 }
 
+/// A channel that is opened by hand toward an operator's till is redeemed by that operator, for both.
+#[test]
+fn a_channel_toward_an_operators_till_brings_the_operator_its_part() {
+    let town = Town::new();
+    let asset = town.asset.as_str();
+    let grant = ["operator", "grant", asset, "dev:9", "--bps", "1500", "-a", "dev:1"];
+    let till = word(&town.json(&grant)["till"]);
+    let open = ["channel", "open", asset, "1", "--gateway", "dev:9", "-a", "dev:2"];
+    let through = |bps: &'static str| [&open[..], &["--operator", "dev:9", "--operator-bps", bps]].concat();
+    town.refused(2, "--operator-bps", &[&open[..], &["--operator", "dev:9"]].concat());
+    town.refused(2, "--operator", &[&open[..], &["--operator-bps", "1500"]].concat());
+    town.refused(2, "1..=5000", &through("5001"));
+    let opened = town.json(&through("1500"));
+    let channel = word(&opened[0]["channel"]);
+    let record = std::fs::read(town.data().join(format!("channels/{channel}.json"))).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(word(&record["config"]["receiver"]), till.to_lowercase());
+
+    let charged = crate::kill::charge_every_channel_of(&town.data(), "dev:9", 0);
+    let redeemed = town.json(&["redeem", asset, "-a", "dev:9"]);
+    assert_eq!(crate::support::units(&redeemed["claimed"]), charged, "{redeemed}");
+    let claimed = town.json(&["operator", "claim", asset, "-a", "dev:9"]);
+    assert_eq!(crate::support::units(&claimed[0]["amount"]), charged * 1_500 / 10_000, "{claimed}");
+    town.json(&["audit"]);
+}
+
 #[test]
 fn an_operators_part_is_granted_shown_claimed_and_taken_back() {
     let town = Town::new();

@@ -124,6 +124,18 @@ fn a_gateway_alone_serves_paid_calls_over_the_chain_of_another() {
     assert_eq!(audit["usage"]["outstanding"], "0");
     refused(&data, 2, "name one with --gateway", &["use", &model, &good, "-a", "dev:5"]);
 
+    // A gateway that lets nothing stand unclaimed charges nothing.
+    let capped = ["--serve", &model, "--coin-price", "0", "--unclaimed-cap", "0"];
+    let (mut gateway, _) = served(&data, &capped);
+    refused(&data, 4, "(503), and nothing was charged", &["use", &model, &good, "-a", "dev:5"]);
+    gateway.terminate();
+    refused(
+        &data,
+        2,
+        "found",
+        &[&["up", "--gateway-listen", "127.0.0.1:0"][..], &["--unclaimed-cap", "x"]].concat(),
+    );
+
     // Without development mode the gateway's account is made, and pays for its own gas.
     json(&public, &join);
     refused(&public, 2, "--development", &["up", "--development"]);

@@ -123,12 +123,17 @@ fn aud_1_a_redeem_by_a_restored_log_tells_which_epochs_stand() {
 
 /// Makes a charge on each channel, as a gateway that serves calls does, and answers their sum.
 pub(crate) fn charge_every_channel(data: &Path, round: u64) -> u128 {
+    charge_every_channel_of(data, "dev:1", round)
+}
+
+/// The same as the gateway of this name.
+pub(crate) fn charge_every_channel_of(data: &Path, gateway: &str, round: u64) -> u128 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::open(data, &Place::Own(Some(ANY_PORT))).await.unwrap();
         let account =
             |name| client.account(name, || unreachable!("development accounts have no password")).unwrap();
-        let (gateway, payer) = (account("dev:1"), account("dev:2"));
+        let (gateway, payer) = (account(gateway), account("dev:2"));
         let meter = client.meter(gateway.address(), Amount(1 << 60)).await.unwrap();
         let mut sum = 0;
         for row in client.channel_rows().await.unwrap() {
