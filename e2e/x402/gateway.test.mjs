@@ -2,7 +2,7 @@
 // one after another and in parallel, top-ups, refunds, withdrawals, single transfers; and the money arrives by itself.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { x402Client } from "@x402/core/client";
+import { x402Client, x402HTTPClient } from "@x402/core/client";
 import {
   decodePaymentRequiredHeader,
   decodePaymentResponseHeader,
@@ -161,18 +161,27 @@ test("what is left is given back on request, to the unit", async () => {
   assert.equal(again.extra.channelState.chargedCumulativeAmount, String(4n * price));
 });
 
-/** The headers with which a stock client pays this way, without sending them; good for as long as is asked, or `seconds`. */
-async function signedBy(account, scheme, change = (payload) => payload, seconds = undefined) {
-  const required = await asked();
-  required.accepts = required.accepts.filter((way) => way.scheme === scheme);
-  const { maxTimeoutSeconds } = required.accepts[0];
-  required.accepts[0].maxTimeoutSeconds = seconds ?? maxTimeoutSeconds;
+/** A stock client that pays either way, with no memory of earlier channels. */
+function clientOf(account) {
   const signer = toClientEvmSigner(account, ledger.client);
-  const client = new x402Client()
+  return new x402Client()
     .register(ledger.network, new BatchSettlementEvmScheme(signer))
     .register(ledger.network, new ExactEvmScheme(signer))
     .setSpendControls({ allowedAssets: [{ network: ledger.network, asset: token.address }] });
-  const signed = await client.createPaymentPayload(required);
+}
+
+/** What is asked for, when it is to be paid this way. */
+async function askedFor(scheme) {
+  const required = await asked();
+  return { ...required, accepts: required.accepts.filter((way) => way.scheme === scheme) };
+}
+
+/** The headers with which a stock client pays this way, without sending them; good for as long as is asked, or `seconds`. */
+async function signedBy(account, scheme, change = (payload) => payload, seconds = undefined) {
+  const required = await askedFor(scheme);
+  const { maxTimeoutSeconds } = required.accepts[0];
+  required.accepts[0].maxTimeoutSeconds = seconds ?? maxTimeoutSeconds;
+  const signed = await clientOf(account).createPaymentPayload(required);
   signed.accepted = { ...signed.accepted, maxTimeoutSeconds };
   const payload = change(signed, required);
   return { "PAYMENT-SIGNATURE": encodePaymentSignatureHeader(payload) };
@@ -195,20 +204,38 @@ test("one transfer pays one call, and a repetition of the request is answered an
   assert.equal(other.status, 409, "the same payment for another request");
 });
 
-test("a payment that its payer named is not taken twice", async () => {
+test("a payment that its payer named is not taken twice, whichever voucher comes with the name", async () => {
   const { account } = await newCustomer();
-  const name = (payload, required) => ({
-    ...payload,
-    extensions: appendPaymentIdentifierToExtensions(structuredClone(required.extensions), "call_0123456789abcdef"),
-  });
-  const headers = await signedBy(account, "batch-settlement", name);
-  const first = await fetch(url, call(headers));
-  assert.equal(first.status, 200, await first.clone().text());
+  const client = new x402HTTPClient(clientOf(account));
+  // The client remembers its channel, so that it signs for more with each call that was charged.
+  const pay = async (name) => {
+    const required = await askedFor("batch-settlement");
+    const signed = await client.createPaymentPayload(required);
+    const extensions = appendPaymentIdentifierToExtensions(structuredClone(required.extensions), name);
+    const headers = { "PAYMENT-SIGNATURE": encodePaymentSignatureHeader({ ...signed, extensions }) };
+    const response = await fetch(url, call(headers));
+    await client.processPaymentResult(signed, (header) => response.headers.get(header), response.status);
+    return { response, headers, promised: BigInt(signed.payload.voucher.maxClaimableAmount) };
+  };
   const charged = (response) =>
-    decodePaymentResponseHeader(response.headers.get("PAYMENT-RESPONSE")).extra.channelState.chargedCumulativeAmount;
-  const again = await fetch(url, call(headers));
+    BigInt(decodePaymentResponseHeader(response.headers.get("PAYMENT-RESPONSE")).extra.channelState.chargedCumulativeAmount);
+
+  const first = await pay("call_0123456789abcdef");
+  assert.equal(first.response.status, 200, await first.response.clone().text());
+  const price = charged(first.response);
+  const again = await fetch(url, call(first.headers));
   assert.equal(again.status, 200, await again.clone().text());
-  assert.equal(charged(again), charged(first));
+  assert.equal(charged(again), price);
+  assert.equal(await again.text(), await first.response.text());
+
+  const another = await pay("call_0123456789abcdef");
+  assert.equal(another.promised, 2n * price, "the client has signed another voucher");
+  assert.equal(another.response.status, 409, await another.response.clone().text());
+  assert.equal(another.response.headers.get("PAYMENT-RESPONSE"), null);
+
+  const next = await pay("call_fedcba9876543210");
+  assert.equal(next.response.status, 200, await next.response.clone().text());
+  assert.equal(charged(next.response), 2n * price, "nothing was charged in between");
 });
 
 test("a payment that is not what was asked for is refused and takes nothing", async () => {
@@ -314,8 +341,8 @@ test("a payer that asks to withdraw is claimed at once, and gets the rest after 
   const left = BigInt(paid.amount) - price;
   await write("initiateWithdraw", [config, left]);
   await eventually(async () => (await channelOf(channelId)).totalClaimed === price);
-  const refused = await customer.fetch(url, call()).catch((error) => error);
-  assert.notEqual(refused.status, 200, "what is being withdrawn pays for nothing");
+  const refused = await customer.fetch(url, call());
+  assert.equal(refused.status, 402, "what is being withdrawn pays for nothing");
   // From here on the ledger's clock is ahead of everybody else's: this test is the last.
   await ledger.client.request({ method: "evm_increaseTime", params: [Number(config.withdrawDelay)] });
   await ledger.client.request({ method: "evm_mine", params: [] });

@@ -355,9 +355,8 @@ mod tests {
         let home = Home::init(&temp.path().join("home")).unwrap();
         let held = home.lock("one.lock").await.unwrap();
         let (other, waiting) = (home.clone(), Instant::now());
-        let second = tokio::spawn(async move { other.lock("one.lock").await });
-        tokio::time::sleep(LOCK_PAUSE * 3).await;
-        assert!(!second.is_finished());
+        let mut second = tokio::spawn(async move { other.lock("one.lock").await });
+        assert!(tokio::time::timeout(LOCK_PAUSE * 3, &mut second).await.is_err(), "it is held");
         drop(held);
         assert!(second.await.unwrap().unwrap().is_some() && waiting.elapsed() < LOCK_WAIT);
     }

@@ -1,7 +1,5 @@
 //! The payer of this project against the gateway of this project.
 
-use std::time::{Duration, Instant};
-
 use residual_client::{Budget, SpendError};
 use residual_primitives::{Amount, RevenueKind};
 use serde_json::Value;
@@ -39,13 +37,7 @@ async fn calls_are_answered_paid_settled_recorded_and_audited_to_the_unit() {
     assert_eq!(world.balance(me).await, Amount(PURSE.0 - charged.0));
 
     // The owner's money arrives by itself.
-    let owner = world.account(1);
-    let token = world.client.currency().token;
-    let end = Instant::now() + Duration::from_secs(20);
-    while world.client.claimable(world.model.asset, token, owner.address()).await.unwrap() < charged {
-        assert!(Instant::now() < end, "expected the money to arrive within 20 s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    world.has_earned(charged).await;
     gateway.shut_down().await.unwrap();
 
     let uses = world.client.usage_of(world.model.asset).await.unwrap();

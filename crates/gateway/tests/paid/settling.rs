@@ -1,8 +1,6 @@
 //! What is not worth its gas, what gas is given for others, and who claims beyond what was used.
 #![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
 
-use std::time::{Duration, Instant};
-
 use residual_client::{AuditError, UsageDifference, WrittenOff};
 use residual_gateway::{Config, PaymentRules};
 use residual_ledger::{
@@ -25,7 +23,7 @@ use residual_x402::{
 
 use crate::{
     raw::{paid, send},
-    support::{PRICE, World, plenty},
+    support::{PRICE, World, eventually, plenty},
 };
 
 /// A thousand dollars a coin: at the embedded ledger's gwei a row that is claimed alone costs some 0.05.
@@ -34,15 +32,6 @@ const COIN_PRICE: Amount = Amount(1_000_000_000);
 async fn asked(world: &World, gateway: &residual_gateway::Gateway) -> PaymentRequired {
     let unpaid = send(world.call(gateway, &world.digits[0])).await;
     decode(unpaid.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap()
-}
-
-/// Waits until `what` holds; the gateway works in the background.
-async fn eventually(what: impl AsyncFn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !what().await {
-        assert!(Instant::now() < end, "expected it within 20 s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// AUD-1: what is worth less than its gas when the payer withdraws is written off: recorded for good, unclaimed no more,

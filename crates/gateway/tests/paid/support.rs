@@ -1,7 +1,12 @@
 //! What the tests share: a marketplace with one model, and a gateway that serves it.
 #![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use residual_classifier::{Model, Sample, TrainConfig, onnx, parse_csv, train};
 use residual_client::{
@@ -198,8 +203,24 @@ impl World {
         request
     }
 
+    /// Waits until the model's owner can claim so much.
+    pub(crate) async fn has_earned(&self, amount: Amount) {
+        let (owner, token) = (self.account(1).address(), self.client.currency().token);
+        eventually(async || self.client.claimable(self.model.asset, token, owner).await.unwrap() >= amount)
+            .await;
+    }
+
     pub(crate) async fn balance(&self, of: residual_primitives::Address) -> Amount {
         self.client.balance(of, self.client.currency().token).await.unwrap()
+    }
+}
+
+/// Waits until `what` holds; the gateway works in the background.
+pub(crate) async fn eventually(what: impl AsyncFn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !what().await {
+        assert!(Instant::now() < end, "expected it within 20 s");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -1,10 +1,7 @@
 //! The payer of this project, told to pay by windows of ticks.
 #![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use residual_client::{Budget, Lane, Payer, SpendError};
 use residual_gateway::Gateway;
@@ -64,13 +61,7 @@ async fn windows_are_opened_used_settled_recorded_and_audited_to_the_unit() {
     assert_eq!(payer.refund(world.url(&gateway)).await.unwrap(), None, "that was all");
     let me = world.account(2).address();
     assert_eq!(world.balance(me).await, Amount(PURSE.0 - charged.0));
-    let owner = world.account(1);
-    let token = world.client.currency().token;
-    let end = Instant::now() + Duration::from_secs(20);
-    while world.client.claimable(world.model.asset, token, owner.address()).await.unwrap() < charged {
-        assert!(Instant::now() < end, "expected the money to arrive within 20 s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    world.has_earned(charged).await;
 
     // The window that was left goes on once there is money for it again.
     let (put_in, _) = read(&world, &gateway, &payer, 0).await;

@@ -73,7 +73,10 @@ fn an_expired_licence_opens_and_derives_nothing_until_it_is_renewed() {
     let terms = word(&town.json(&["terms", "define", terms.to_str().unwrap(), "-a", "dev:1"])["terms"]);
     town.json(&["terms", "offer", &town.asset, &terms, "-a", "dev:1"]);
     let licence = town.license(&terms);
-    thread::sleep(Duration::from_millis(2_100));
+    let expires_at_s = town.json(&["show", &licence])["expires_at_s"].as_u64().unwrap();
+    while residual_client::now_s() <= expires_at_s {
+        thread::sleep(Duration::from_millis(50));
+    }
     let target = town.temp.path().join("late");
     let get = ["get", &licence, target.to_str().unwrap(), "-a", "dev:2"];
     town.refused(4, "renew it", &get);
