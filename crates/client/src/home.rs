@@ -211,7 +211,7 @@ impl Home {
     /// # Errors
     /// When there are more, or they cannot be read.
     pub(crate) fn read_bytes(&self, place: &str, max: u64) -> Result<Option<Vec<u8>>, HomeError> {
-        let Some((mut file, length)) = self.open(place, max)? else { return Ok(None) };
+        let Some((mut file, length)) = self.file(place, max)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         file.read_to_end(&mut bytes).map_err(failed(&self.path(place), "read"))?;
         Ok(Some(bytes))
@@ -221,7 +221,7 @@ impl Home {
     ///
     /// # Errors
     /// When there are more, or they cannot be read.
-    pub(crate) fn open(&self, place: &str, max: u64) -> Result<Option<(File, u64)>, HomeError> {
+    pub(crate) fn file(&self, place: &str, max: u64) -> Result<Option<(File, u64)>, HomeError> {
         let path = self.path(place);
         let opened = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

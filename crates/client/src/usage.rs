@@ -301,7 +301,7 @@ impl Client {
     /// # Errors
     /// When the file cannot be read.
     pub fn open_usage_file(&self, gateway: Address, epoch: u64) -> Result<Option<(File, u64)>, HomeError> {
-        self.home().open(&file_of(gateway, epoch), MAX_FILE_BYTES)
+        self.home().file(&file_of(gateway, epoch), MAX_FILE_BYTES)
     }
 
     fn keep_usage_file(&self, gateway: Address, epoch: u64, bytes: &[u8]) -> Result<(), HomeError> {

@@ -14,9 +14,8 @@ use axum::{
     routing::post,
 };
 use residual_client::ANY_PORT;
-use residual_gateway::{Config, Gateway, Limits, PaymentRules, Serving, SettlementRules};
+use residual_gateway::{Config, Gateway, Limits, Serving, SettlementRules};
 use residual_inference::{MediaType, ModelCard, Served};
-use residual_primitives::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -79,15 +78,12 @@ pub(crate) async fn run(dir: &Path) -> Result<(), Failure> {
 
 fn config(world: &World) -> Config {
     Config {
-        listen: ANY_PORT,
-        public_url: None,
         serving: vec![Serving { asset: world.model.asset, licence: None }],
-        unclaimed_cap: Amount(1_000_000_000_000),
         // One address sends everything.
         limits: Limits { rate_per_s: 1e9, burst: 1e9, ..Limits::default() },
-        payments: PaymentRules::default(),
         // Claims come when the process ends: they are measured by themselves.
         settlement: SettlementRules { interval: Duration::from_secs(60 * 60), ..SettlementRules::default() },
+        ..Config::at(ANY_PORT)
     }
 }
 

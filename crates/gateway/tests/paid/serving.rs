@@ -1,5 +1,4 @@
 //! By which right a model is served, and at which price, while that changes on the ledger.
-#![expect(clippy::unwrap_used, reason = "a helper of tests that fails is a failed test")]
 
 use std::sync::Arc;
 
