@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-x402", 1),
     ("residual-inference", 1),
     ("residual-usage", 1),
+    ("residual-vision", 1),
     ("residual-ledger", 2),
     ("residual-local-ledger", 2),
     ("residual-content", 2),

@@ -1,0 +1,171 @@
+//! The folder of a dataset: a listing made once, and reads that cannot leave it.
+//!
+//! Every path is relative, with `/` between its parts. Links are followed within the folder and nowhere else, by a
+//! capability for the folder (`cap-std`), so that a link which is changed between two looks gains nothing. What is hidden
+//! (a name that begins with a dot) is left out, as publishing leaves it out.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    path::Path,
+};
+
+use cap_std::{ambient_authority, fs::Dir};
+
+use crate::{Findings, Limits, Place, Rule};
+
+/// A folder that was listed. Its files are in the order of their paths' bytes.
+#[derive(Debug)]
+pub struct Folder {
+    root: Dir,
+    files: BTreeMap<String, u64>,
+}
+
+/// Why a folder cannot be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It is not there, is no folder, or may not be read.
+    #[error("expected a folder that can be read at {path}: {source}")]
+    Open {
+        /// Where.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Why a file of the folder cannot be read whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is larger than the limit, perhaps since it was listed.
+    #[error("expected at most {limit} bytes, found {found}")]
+    TooLarge {
+        /// What is allowed.
+        limit: u64,
+        /// What is there, at least.
+        found: u64,
+    },
+    /// The system does not give it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Folder {
+    /// Lists the folder. What cannot be taken in (a link that leads out, a name that is not UTF-8, too many files, too
+    /// deep) becomes a finding, and the rest is listed.
+    ///
+    /// # Errors
+    /// The folder itself cannot be opened.
+    pub fn list(path: &Path, limits: &Limits, findings: &mut Findings) -> Result<Self, FolderError> {
+        let failed = |source| FolderError::Open { path: path.display().to_string(), source };
+        let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
+        let mut listing = Listing { root: &root, limits, findings, files: BTreeMap::new() };
+        listing.folder(&root, "", 0).map_err(failed)?;
+        let files = listing.files;
+        Ok(Self { root, files })
+    }
+
+    /// Every file and its bytes, in the order of paths.
+    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.files.iter().map(|(path, bytes)| (path.as_str(), *bytes))
+    }
+
+    /// The bytes of a file; none where there is no such file.
+    pub fn bytes(&self, path: &str) -> Option<u64> {
+        self.files.get(path).copied()
+    }
+
+    /// A file's content, if it is at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is larger, or cannot be read.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
+        let file = self.root.open(path)?;
+        let listed = self.bytes(path).unwrap_or(0);
+        if listed > limit {
+            return Err(ReadError::TooLarge { limit, found: listed });
+        }
+        let mut content = Vec::with_capacity(usize::try_from(listed).unwrap_or(0));
+        let read = file.take(limit.saturating_add(1)).read_to_end(&mut content)? as u64;
+        if read > limit { Err(ReadError::TooLarge { limit, found: read }) } else { Ok(content) }
+    }
+}
+
+struct Listing<'a> {
+    root: &'a Dir,
+    limits: &'a Limits,
+    findings: &'a mut Findings,
+    files: BTreeMap<String, u64>,
+}
+
+impl Listing<'_> {
+    fn folder(&mut self, dir: &Dir, prefix: &str, depth: usize) -> io::Result<()> {
+        if depth > self.limits.depth {
+            let found = format!("expected folders at most {} deep", self.limits.depth);
+            self.findings.add(Rule::ResourceLimit, &Place::file(prefix), found);
+            return Ok(());
+        }
+        for entry in dir.entries()? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                let found = format!("expected file names in UTF-8, found {:?}", entry.file_name());
+                self.findings.add(Rule::BadEncoding, &Place::file(prefix), found);
+                continue;
+            };
+            if name.starts_with('.') {
+                continue;
+            }
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+            // Follows links, within the root only: cap-std refuses one that leads out.
+            match self.root.metadata(&path) {
+                Ok(metadata) if metadata.is_dir() && entry.file_type()?.is_symlink() => {
+                    // A linked folder could hold itself; its files are listed where they are.
+                }
+                Ok(metadata) if metadata.is_dir() => self.folder(&dir.open_dir(&name)?, &path, depth + 1)?,
+                Ok(metadata) if metadata.is_file() => {
+                    if self.files.len() >= self.limits.files {
+                        let found = format!("expected at most {} files", self.limits.files);
+                        self.findings.add(Rule::ResourceLimit, &Place::file(path), found);
+                        return Ok(());
+                    }
+                    self.files.insert(path, metadata.len());
+                }
+                Ok(_) => {
+                    let found = "expected a file or a folder, found neither";
+                    self.findings.add(Rule::BadType, &Place::file(path), found);
+                }
+                Err(error) => {
+                    let found =
+                        format!("expected a link within the folder, found one that leads elsewhere: {error}");
+                    self.findings.add(Rule::PathTraversal, &Place::file(path), found);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_within_the_folder_and_nowhere_else() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("set");
+        std::fs::create_dir_all(root.join("images/.cache")).unwrap();
+        std::fs::write(place.path().join("outside"), "o").unwrap();
+        std::fs::write(root.join("images/a"), "abc").unwrap();
+        std::fs::write(root.join("images/.cache/b"), "b").unwrap();
+        std::os::unix::fs::symlink("images/a", root.join("inside")).unwrap();
+        std::os::unix::fs::symlink("../outside", root.join("out")).unwrap();
+        std::os::unix::fs::symlink("..", root.join("images/loop")).unwrap();
+        let mut findings = Findings::new(10);
+        let folder = Folder::list(&root, &Limits::default(), &mut findings).unwrap();
+        assert_eq!(folder.files().collect::<Vec<_>>(), [("images/a", 3), ("inside", 3)]);
+        assert_eq!(findings.count(Rule::PathTraversal), 1);
+        assert_eq!(folder.read("inside", 3).unwrap(), b"abc");
+        assert!(matches!(folder.read("images/a", 2), Err(ReadError::TooLarge { limit: 2, found: 3 })));
+        assert!(folder.read("../outside", 3).is_err());
+    }
+}
