@@ -16,6 +16,11 @@ pub enum Severity {
     Blocker,
 }
 
+impl Severity {
+    /// Every severity, the least grave first.
+    pub const ALL: &[Severity] = &[Severity::Info, Severity::Warning, Severity::Error, Severity::Blocker];
+}
+
 macro_rules! rules {
     ($($name:ident $id:literal $severity:ident $meaning:literal $advice:literal;)*) => {
         /// A rule. Its id is an API: it never changes its meaning.
