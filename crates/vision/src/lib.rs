@@ -13,6 +13,7 @@
 
 mod finding;
 mod folder;
+mod geometry;
 mod limits;
 mod model;
 mod rule;
