@@ -15,6 +15,7 @@ mod finding;
 mod folder;
 mod geometry;
 mod limits;
+pub mod lint;
 mod model;
 mod rule;
 
