@@ -11,12 +11,19 @@
 //! single record says is checked by the reader, because only it knows the record's place and the words of its format;
 //! what records say together, and what the images show, is checked on the model, for all formats alike.
 
+mod evaluate;
 mod finding;
 mod folder;
+mod geometry;
 mod limits;
+pub mod lint;
 mod model;
 mod rule;
 
+pub use evaluate::{
+    ClassFigures, Confusion, ConfusionAt, Curve, EvaluateError, Evaluation, Figure, Images, Kind, Options,
+    Slice, align, evaluate, evaluate_files,
+};
 pub use finding::{Finding, Findings, Place, Pointer};
 pub use folder::{Folder, FolderError, ReadError};
 pub use limits::Limits;
