@@ -13,6 +13,7 @@
 
 mod finding;
 mod folder;
+pub mod images;
 mod limits;
 mod model;
 mod rule;
