@@ -15,6 +15,7 @@ mod finding;
 mod folder;
 pub mod images;
 mod limits;
+pub mod lint;
 mod model;
 mod rule;
 
