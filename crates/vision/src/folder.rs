@@ -75,6 +75,11 @@ impl Folder {
         self.files.get(path).copied()
     }
 
+    /// A file, to read parts of it.
+    pub(crate) fn open(&self, path: &str) -> io::Result<impl io::Read + io::Seek + use<>> {
+        self.root.open(path)
+    }
+
     /// A file's content, if it is at most `limit` bytes.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod evaluate;
 mod finding;
 mod folder;
 mod geometry;
+pub mod images;
 mod limits;
 pub mod lint;
 mod model;

@@ -1,7 +1,11 @@
 //! The linter: what is wrong with a dataset, beyond what its readers find in single records.
 
+pub mod archives;
+mod duplicates;
 mod geometry;
+pub mod images;
 mod labels;
+pub mod licence;
 
 pub use labels::{ClassStatistics, Histogram, SplitStatistics, Statistics};
 
