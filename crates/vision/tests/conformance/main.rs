@@ -1,6 +1,8 @@
 //! The sample data of other projects, read where the variable `RESIDUAL_SHARED_DATA` says they are: their licences let us read
 //! them and not hand them on.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod coco;
 
 use std::path::{Path, PathBuf};

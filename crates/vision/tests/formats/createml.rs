@@ -48,3 +48,11 @@ fn faults_are_told_and_the_rest_is_read() {
     );
     assert_eq!((rules(&findings).len(), dataset.images.len(), dataset.annotations.len()), (7, 1, 1));
 }
+
+#[test]
+fn a_corner_beyond_all_numbers_is_told() {
+    let file = br#"[{"image": "a.jpg", "annotations": [
+        {"label": "cat", "coordinates": {"x": -1.7e308, "y": 0, "width": 1.7e308, "height": 1}}]}]"#;
+    let (dataset, findings) = read_files(Format::CreateMl, &[("a.json", file)]);
+    assert_eq!((rules(&findings), dataset.annotations.len()), (vec!["NOT_FINITE"], 0));
+}

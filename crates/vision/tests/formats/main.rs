@@ -1,6 +1,8 @@
 //! The annotation formats by their public functions: what is found in broken files, that nothing is lost in a round trip,
 //! and that no bytes make a reader panic.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod coco;
 mod corrupt;
 mod createml;
