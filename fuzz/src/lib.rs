@@ -15,6 +15,7 @@ mod memory;
 mod meter;
 mod payments;
 mod usage;
+mod vision;
 mod words;
 
 #[cfg(feature = "engine")]
@@ -30,6 +31,7 @@ pub use ledger::{deployment, event, keystore, revert, suite_json};
 pub use meter::{AUTHORIZER, channels, meter_records, meter_segment, purse, purse_config, sign, voucher};
 pub use payments::x402;
 pub use usage::{usage_file, usage_record};
+pub use vision::{coco, coco_results, createml, labelme};
 pub use words::{ids, terms};
 
 /// Gives bytes to a decoder, and says whether it took them.
@@ -41,6 +43,9 @@ pub type Target = fn(&[u8]) -> bool;
 /// All targets by their names, which are those of their seeds' directories too.
 pub const TARGETS: &[(&str, Target)] = &[
     ("classifier_onnx", classifier_onnx),
+    ("coco", coco),
+    ("coco_results", coco_results),
+    ("createml", createml),
     ("dag", dag),
     ("deployment", deployment),
     ("digits_csv", digits_csv),
@@ -48,6 +53,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ids", ids),
     ("index", index),
     ("keystore", keystore),
+    ("labelme", labelme),
     ("manifest", manifest),
     ("meter_records", meter_records),
     ("meter_segment", meter_segment),

@@ -26,7 +26,7 @@ pub struct Place {
 /// The way to a value in a file, kept short: most places are a row of a list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pointer {
-    /// `/list/row`: row `row`, from 0, of the list of that name.
+    /// `/list/row`: row `row`, from 0, of the list of that name; `/row` where the file is the list and the name empty.
     Row(&'static str, u32),
     /// `/list/row/field`.
     Field(&'static str, u32, &'static str),
@@ -37,6 +37,8 @@ pub enum Pointer {
 impl std::fmt::Display for Pointer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Pointer::Row("", row) => write!(out, "/{row}"),
+            Pointer::Field("", row, field) => write!(out, "/{row}/{field}"),
             Pointer::Row(list, row) => write!(out, "/{list}/{row}"),
             Pointer::Field(list, row, field) => write!(out, "/{list}/{row}/{field}"),
             Pointer::Path(path) => out.write_str(path),

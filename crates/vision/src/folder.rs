@@ -94,6 +94,16 @@ impl Folder {
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut content)? as u64;
         if read > limit { Err(ReadError::TooLarge { limit, found: read }) } else { Ok(content) }
     }
+
+    /// The first bytes of a file, `limit` at most.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn head(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        self.root.open(path)?.take(limit).read_to_end(&mut head)?;
+        Ok(head)
+    }
 }
 
 struct Listing<'a> {
@@ -172,5 +182,7 @@ mod tests {
         assert_eq!(folder.read("inside", 3).unwrap(), b"abc");
         assert!(matches!(folder.read("images/a", 2), Err(ReadError::TooLarge { limit: 2, found: 3 })));
         assert!(folder.read("../outside", 3).is_err());
+        assert_eq!(folder.head("images/a", 2).unwrap(), b"ab");
+        assert!(folder.head("../outside", 2).is_err());
     }
 }

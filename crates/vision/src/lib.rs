@@ -14,11 +14,13 @@
 mod evaluate;
 mod finding;
 mod folder;
+mod formats;
 mod geometry;
 pub mod images;
 mod limits;
 pub mod lint;
 mod model;
+mod report;
 mod rule;
 
 pub use evaluate::{
@@ -27,9 +29,12 @@ pub use evaluate::{
 };
 pub use finding::{Finding, Findings, Place, Pointer};
 pub use folder::{Folder, FolderError, ReadError};
+pub use formats::{DetectError, Format, Loss, UnknownFormat, WriteError, detect, read, read_results, write};
 pub use limits::Limits;
+pub use lint::{Checkup, Health, HealthError, Histogram, Statistics, check_up};
 pub use model::{
     Annotation, Attributes, Bounds, Category, CategoryIndex, Dataset, Image, ImageIndex, Info, Keypoint,
     Licence, Quadrangle, Rle, Segmentation, Skeleton, Visibility,
 };
+pub use report::{Broken, Outline, Picture, Report};
 pub use rule::{Rule, Severity};

@@ -121,7 +121,7 @@ pub struct Annotation {
     pub segmentation: Option<Segmentation>,
     /// Its oriented box.
     pub oriented: Option<Box<Quadrangle>>,
-    /// Its keypoints, as many as its category's skeleton has; empty where it has none.
+    /// Its keypoints: as many as its category's skeleton names, or any number where it names none.
     pub keypoints: Vec<Keypoint>,
     /// Its area in square pixels, as the format says it.
     pub area: Option<f64>,

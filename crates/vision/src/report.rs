@@ -45,8 +45,8 @@ td.n,th.n{text-align:right}.bar{fill:var(--info)}.heat rect{fill:var(--info)}";
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     schema: &'static str,
-    /// How the annotations were read; none where only images were found.
-    pub format: Option<Format>,
+    /// How the annotations were read.
+    pub format: Format,
     /// How many findings there are of each severity.
     pub severities: BTreeMap<Severity, u64>,
     /// Rules that are broken, the gravest first.
@@ -100,7 +100,7 @@ pub struct Outline {
 
 impl Report {
     /// The report of a dataset that was read and checked.
-    pub fn new(format: Option<Format>, findings: &Findings, statistics: Statistics) -> Self {
+    pub fn new(format: Format, findings: &Findings, statistics: Statistics) -> Self {
         let mut rules: Vec<Broken> = Vec::new();
         for finding in findings.iter() {
             match rules.last_mut().filter(|broken| broken.rule == finding.rule) {
@@ -143,7 +143,7 @@ impl Report {
     /// One line: what there is and how it is.
     pub fn summary(&self) -> String {
         let Statistics { images, annotations, classes, .. } = &self.statistics;
-        let format = self.format.map_or_else(|| "no annotations".to_owned(), |format| format.to_string());
+        let format = self.format;
         let counts: Vec<String> = (self.severities.iter().rev())
             .filter(|(_, count)| **count > 0)
             .map(|(severity, count)| format!("{count} {}", noun(*severity, *count)))
@@ -303,7 +303,10 @@ fn write_heat_map<const CELLS: usize>(out: &mut String, centres: &[[u64; CELLS]]
         for (x, count) in row.iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "the strength of a colour on a page")]
             let strength = *count as f64 / most as f64;
-            write!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"1\" height=\"1\" fill-opacity=\"{strength:.2}\"><title>{count}</title></rect>")?;
+            write!(
+                out,
+                "<rect x=\"{x}\" y=\"{y}\" width=\"1\" height=\"1\" fill-opacity=\"{strength:.2}\"><title>{count}</title></rect>"
+            )?;
         }
     }
     out.push_str("</svg>\n");
