@@ -104,7 +104,6 @@ test("a 402 says what any client must know, and crawlers too", async () => {
 test("hundreds of calls on one channel cost the payer their price and no gas, and reach the owner by themselves", async () => {
   const customer = await newCustomer();
   const price = BigInt((await asked()).accepts[0].amount);
-  const before = await balanceOf(receiver);
   const first = await buy(customer);
   const id = first.extra.channelState.channelId;
   const deposited = BigInt(first.amount);
@@ -120,7 +119,7 @@ test("hundreds of calls on one channel cost the payer their price and no gas, an
   assert.equal(await ledger.client.getBalance({ address: customer.account.address }), 0n, "no gas was needed");
   await eventually(async () => (await channelOf(id)).totalClaimed === CALLS * price);
   // Claimed, settled to the till and swept from there into the asset's revenue.
-  await eventually(async () => (await balanceOf(receiver)) === before);
+  await eventually(async () => (await balanceOf(receiver)) === 0n);
 });
 
 test("several payers at once are served, each on a channel of its own", async () => {
@@ -162,16 +161,20 @@ test("what is left is given back on request, to the unit", async () => {
   assert.equal(again.extra.channelState.chargedCumulativeAmount, String(4n * price));
 });
 
-/** The headers with which a stock client pays this way, without sending them. */
-async function signedBy(account, scheme, change = (payload) => payload) {
+/** The headers with which a stock client pays this way, without sending them; good for as long as is asked, or `seconds`. */
+async function signedBy(account, scheme, change = (payload) => payload, seconds = undefined) {
   const required = await asked();
   required.accepts = required.accepts.filter((way) => way.scheme === scheme);
+  const { maxTimeoutSeconds } = required.accepts[0];
+  required.accepts[0].maxTimeoutSeconds = seconds ?? maxTimeoutSeconds;
   const signer = toClientEvmSigner(account, ledger.client);
   const client = new x402Client()
     .register(ledger.network, new BatchSettlementEvmScheme(signer))
     .register(ledger.network, new ExactEvmScheme(signer))
     .setSpendControls({ allowedAssets: [{ network: ledger.network, asset: token.address }] });
-  const payload = change(await client.createPaymentPayload(required), required);
+  const signed = await client.createPaymentPayload(required);
+  signed.accepted = { ...signed.accepted, maxTimeoutSeconds };
+  const payload = change(signed, required);
   return { "PAYMENT-SIGNATURE": encodePaymentSignatureHeader(payload) };
 }
 
@@ -236,11 +239,11 @@ test("a payment that is not what was asked for is refused and takes nothing", as
   );
   assert.equal(
     await refused("exact", edit(["payload", "authorization", "validBefore"], "1")),
-    "invalid_exact_evm_payload_authorization_valid_before",
+    "invalid_exact_evm_signature",
   );
   assert.equal(
     await refused("exact", edit(["payload", "authorization", "from"], stranger.address)),
-    "invalid_exact_evm_transaction_failed",
+    "invalid_exact_evm_signature",
   );
   assert.equal(
     await refused("batch-settlement", edit(["payload", "channelConfig", "receiver"], stranger.address)),
@@ -263,6 +266,29 @@ test("a payment that is not what was asked for is refused and takes nothing", as
   const garbage = await fetch(url, call({ "PAYMENT-SIGNATURE": "????" }));
   assert.equal(garbage.status, 400);
   assert.equal(garbage.headers.get("Content-Type"), "application/problem+json");
+});
+
+test("a payment that its payer signed for too short or too long is refused and takes nothing", async () => {
+  const { account } = await newCustomer();
+  const refused = async (scheme, seconds, change) => {
+    const response = await fetch(url, call(await signedBy(account, scheme, change, seconds)));
+    assert.equal(response.status, 402, await response.clone().text());
+    return decodePaymentRequiredHeader(response.headers.get("PAYMENT-REQUIRED")).error;
+  };
+  const exact = "invalid_exact_evm_payload_authorization_valid_before";
+  const deposit = "invalid_batch_settlement_evm_payload_authorization_valid_before";
+  // It has ended; it ends before the ledger can have it; what served before is not remembered for so long.
+  assert.equal(await refused("exact", -60), exact);
+  assert.equal(await refused("exact", 3), exact);
+  assert.equal(await refused("exact", 86_400), exact);
+  assert.equal(await refused("batch-settlement", -60), deposit);
+  assert.equal(await refused("batch-settlement", 3), deposit);
+  // Another time than the one asked for is another way to pay.
+  const another = (payload) => ({ ...payload, accepted: { ...payload.accepted, maxTimeoutSeconds: 86_400 } });
+  assert.equal(await refused("exact", 86_400, another), "No matching payment requirements");
+  assert.equal(await balanceOf(account.address), MINTED);
+  const good = await fetch(url, call(await signedBy(account, "exact")));
+  assert.equal(good.status, 200, await good.clone().text());
 });
 
 test("a payer that asks to withdraw is claimed at once, and gets the rest after the delay", async () => {

@@ -31,12 +31,24 @@ export function facilitatorOn({ client, network }) {
   };
 }
 
-/** A server that sells `GET /metered` and `GET /exact` at `price` units of `token` each, paid to `receiver`. */
-export async function openShop({ network, facilitator, receiver, receiverAuthorizer, token, price, withdrawDelay }) {
+/**
+ * A server that sells `GET /metered` and `GET /exact` at `price` units of `token` each, paid to `receiver`; those of them
+ * whose `schemes` the facilitator knows.
+ */
+export async function openShop({
+  network,
+  facilitator,
+  receiver,
+  receiverAuthorizer,
+  token,
+  price,
+  withdrawDelay,
+  schemes = ["batch-settlement", "exact"],
+}) {
   const scheme = new BatchServer(receiver, { receiverAuthorizerSigner: receiverAuthorizer, withdrawDelay });
-  const resources = new x402ResourceServer(facilitator)
-    .register(network, scheme)
-    .register(network, new ExactServer());
+  const servers = { "batch-settlement": scheme, exact: new ExactServer() };
+  const resources = new x402ResourceServer(facilitator);
+  for (const name of schemes) resources.register(network, servers[name]);
   const option = (name) => ({
     accepts: {
       scheme: name,
@@ -45,10 +57,11 @@ export async function openShop({ network, facilitator, receiver, receiverAuthori
       price: { amount: String(price), asset: token.address, extra: { name: token.name, version: token.version } },
     },
   });
-  const paid = new x402HTTPResourceServer(resources, {
-    "GET /metered": option("batch-settlement"),
-    "GET /exact": option("exact"),
-  });
+  const paths = { "batch-settlement": "GET /metered", exact: "GET /exact" };
+  const paid = new x402HTTPResourceServer(
+    resources,
+    Object.fromEntries(schemes.map((name) => [paths[name], option(name)])),
+  );
   await paid.initialize();
 
   const listener = createServer((request, response) => {

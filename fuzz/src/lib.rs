@@ -29,7 +29,7 @@ pub use content::{
 pub use inference::{model, model_card, model_request};
 pub use ledger::{deployment, event, keystore, revert, suite_json};
 pub use meter::{AUTHORIZER, channels, meter_records, meter_segment, purse, purse_config, sign, voucher};
-pub use payments::x402;
+pub use payments::{tick, x402};
 pub use usage::{usage_file, usage_record};
 pub use vision::{coco, coco_results, createml, labelme};
 pub use words::{ids, terms};
@@ -64,6 +64,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("purse", purse),
     ("revert", revert),
     ("terms", terms),
+    ("tick", tick),
     ("usage_file", usage_file),
     ("usage_record", usage_record),
     ("voucher", voucher),

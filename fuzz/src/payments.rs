@@ -1,8 +1,9 @@
-//! What x402 brings in headers.
+//! What pays for calls in headers: x402, and ticks.
 
 use std::fmt::Debug;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use residual_meter::Tick;
 use residual_primitives::signed::ChannelConfig;
 use residual_x402::{
     MAX_HEADER_BYTES, PaymentPayload, PaymentRequired, SettleResponse, Supported, VerifyResponse,
@@ -63,6 +64,14 @@ fn check_payment(payment: &PaymentPayload) {
         extensions::name_payment(&mut named, id);
         assert_eq!(Some(&named), payment.extensions.as_ref());
     }
+}
+
+/// A tick's header. What is read is written the same.
+pub fn tick(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(tick) = within(bytes, 16, || text.parse::<Tick>()) else { return false };
+    assert_eq!(tick.to_text(), text);
+    true
 }
 
 fn has_fraction(value: &Value) -> bool {

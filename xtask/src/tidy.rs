@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("residual-inference", 1),
     ("residual-usage", 1),
     ("residual-vision", 1),
+    ("residual-durable", 2),
     ("residual-ledger", 2),
     ("residual-local-ledger", 2),
     ("residual-content", 2),
@@ -37,7 +38,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("xtask", 5),
 ];
 
-const SAME_FLOOR: &[(&str, &str)] = &[];
+const SAME_FLOOR: &[(&str, &str)] = &[
+    ("residual-ledger", "residual-durable"),
+    ("residual-local-ledger", "residual-durable"),
+    ("residual-content", "residual-durable"),
+    ("residual-meter", "residual-durable"),
+];
 
 /// What no source in the crates of the given floors may hold, and why.
 struct Ban {

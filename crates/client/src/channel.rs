@@ -1,5 +1,7 @@
 //! Prepaid channels: open, top up, promise, close; and, for the gateway, redeem.
 
+use std::collections::BTreeMap;
+
 use alloy_sol_types::{SolEvent, SolValue};
 use residual_ledger::{
     Account, LogQuery,
@@ -16,7 +18,7 @@ use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, signed::C
 use residual_royalty::Till;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClaimedRows, Client, HomeError, LedgerError, PayError, SweptRow};
+use crate::{ClaimedRows, Client, EpochError, HomeError, LedgerError, Money, PayError, SweptRow};
 
 /// The most channels that one gateway on this machine keeps open.
 const CHANNELS_MAX: usize = 100_000;
@@ -49,16 +51,14 @@ pub enum ChannelError {
         found: Address,
     },
     /// All of it was promised.
-    #[error(
-        "nothing is left to take back from channel {channel}: {promised} of {balance} units were promised"
-    )]
+    #[error("nothing is left to take back from channel {channel}: {promised} of {balance} were promised")]
     NothingLeft {
         /// The channel.
         channel: B256,
         /// Promised so far.
-        promised: Amount,
+        promised: Box<Money>,
         /// Deposited.
-        balance: Amount,
+        balance: Box<Money>,
     },
     /// The payer's record cannot be used.
     #[error(transparent)]
@@ -69,6 +69,9 @@ pub enum ChannelError {
     /// The gateway's log failed.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// What the claim rests on is not published, so nothing was claimed.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
     /// The gateway does not serve such a channel.
     #[error(transparent)]
     Serve(#[from] OpenChannelError),
@@ -387,7 +390,8 @@ impl Client {
         Ok(meter)
     }
 
-    /// Claims what the meter holds vouchers for, settles it into the asset's till and sweeps that.
+    /// Claims what the meter holds vouchers for, settles it into the asset's till and sweeps that. What was used is published
+    /// and committed to before (AUD-1).
     ///
     /// Repeating it after an interruption goes on where it stopped: a claim of what was claimed is a no-op (CH-1).
     ///
@@ -402,7 +406,14 @@ impl Client {
         let till = Till::own(asset, RevenueKind::Inference);
         let receiver = self.till_address(&till);
         let mut redeemed = Redeemed::default();
-        for batch in meter.redeemable(Amount(1))? {
+        // Made before the epoch is closed, so that its records cover them.
+        let batches = meter.redeemable(Amount(1))?;
+        let tills =
+            self.inference_tills(self.chain().head().await.map_err(LedgerError::from)?.number).await?;
+        let till_at = |receiver| std::future::ready(Ok(tills.get(&receiver).copied()));
+        let first = self.pass_committed(gateway.address(), meter).await?;
+        self.publish_epochs(gateway, meter, first, true, till_at).await?;
+        for batch in batches {
             let batch: Vec<_> = batch.into_iter().filter(|claim| claim.config.receiver == receiver).collect();
             if batch.is_empty() {
                 continue;
@@ -421,6 +432,13 @@ impl Client {
         }
         redeemed.swept.extend(self.settle_and_sweep(gateway, &till, self.currency().token).await?);
         Ok(redeemed)
+    }
+
+    /// The inference tills of all assets that are registered up to a block, by their addresses.
+    pub(crate) async fn inference_tills(&self, block: u64) -> Result<BTreeMap<Address, Till>, LedgerError> {
+        let assets = self.registered(0, block).await?.into_iter();
+        let tills = assets.map(|asset| Till::own(asset, RevenueKind::Inference));
+        Ok(tills.map(|till| (self.till_address(&till), till)).collect())
     }
 
     /// Takes back what was never promised, or with `unclaimed` all that was not claimed: the first call asks, one after
@@ -447,6 +465,8 @@ impl Client {
             let left = balance
                 .checked_sub(if unclaimed { total_claimed } else { promised })
                 .filter(|left| *left > Amount::ZERO);
+            let money = |amount| Box::new(self.money(config.token, amount));
+            let (promised, balance) = (money(promised), money(balance));
             let amount = left.ok_or(ChannelError::NothingLeft { channel, promised, balance })?;
             let call =
                 ChannelsContract::initiateWithdrawCall { config: on_ledger(&config), amount: amount.0 };

@@ -8,6 +8,7 @@
 //! residual.toml     settings, if its owner wrote any; read by the command line alone
 //! ledger/           the embedded ledger
 //! node.json         where a running node of this directory answers
+//! gateway.json      where the gateway of this directory answers, while it holds gateway.lock
 //! accounts/         encrypted keystores, NAME.json
 //! blocks/           sealed content
 //! keys/             the publisher's keys, a directory an asset, encrypted
@@ -17,12 +18,15 @@
 //! journal/          transactions that are to be carried out once, by chain and account
 //! channels/         the configurations of channels that were opened here
 //! purses/           the payer's ends of channels: the highest promise of each
+//! spending/         deposits that were signed for paid calls and may be carried out still
 //! meter/            the receivers' logs of vouchers, a directory a gateway
+//! usage/            published epochs, a directory a gateway, EPOCH.parquet
+//! demo.json         what `up --demo` published here
 //! ```
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{self, Write},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -37,9 +41,6 @@ const LOCK_WAIT: Duration = Duration::from_secs(60);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 const MARK: &str = "residual-home";
-
-/// What the name of a record ends with while it is written.
-const DRAFT: &str = ".draft";
 
 /// Records are small; a larger file is not one of ours.
 const RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -118,16 +119,15 @@ impl Home {
             Err(HomeError::Missing { .. }) => {}
             other => return other,
         }
-        make_private_dir(root)?;
+        make_dir(root)?;
         for entry in fs::read_dir(root).map_err(failed(root, "read"))? {
-            let path = entry.map_err(failed(root, "read"))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let entry = entry.map_err(failed(root, "read"))?;
             // What an earlier try left that was cut short here.
-            if !(name.starts_with(&format!(".{MARK}.")) && name.ends_with(DRAFT)) {
+            if !residual_durable::is_draft(&entry.file_name()) {
                 return Err(HomeError::Foreign { path: root.to_owned() });
             }
         }
-        write_durably(&root.join(MARK), format!("{HOME_VERSION}\n").as_bytes())?;
+        write(&root.join(MARK), format!("{HOME_VERSION}\n").as_bytes())?;
         Self::open(root)
     }
 
@@ -171,7 +171,7 @@ impl Home {
     /// When it cannot be made.
     pub fn dir(&self, place: &str) -> Result<PathBuf, HomeError> {
         let path = self.path(place);
-        make_private_dir(&path)?;
+        make_dir(&path)?;
         Ok(path)
     }
 
@@ -190,12 +190,12 @@ impl Home {
     pub fn write<T: Serialize>(&self, place: &str, record: &T) -> Result<(), HomeError> {
         let path = self.path(place);
         if let Some(parent) = path.parent() {
-            make_private_dir(parent)?;
+            make_dir(parent)?;
         }
         let mut text = serde_json::to_vec_pretty(record)
             .map_err(|source| HomeError::Damaged { path: path.clone(), source })?;
         text.push(b'\n');
-        write_durably(&path, &text)
+        write(&path, &text)
     }
 
     /// Keeps bytes, whole or not at all, beneath a directory that is there.
@@ -203,7 +203,7 @@ impl Home {
     /// # Errors
     /// When the file system refuses.
     pub fn write_bytes(&self, place: &str, bytes: &[u8]) -> Result<(), HomeError> {
-        write_durably(&self.path(place), bytes)
+        write(&self.path(place), bytes)
     }
 
     /// Bytes that were kept, if there are any; at most so many.
@@ -226,21 +226,31 @@ impl Home {
     /// # Errors
     /// When the file system refuses.
     pub(crate) async fn lock(&self, place: &str) -> Result<Option<File>, HomeError> {
-        let path = self.path(place);
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed(&path, "opened"))?;
         let started = Instant::now();
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::WouldBlock) if started.elapsed() >= LOCK_WAIT => return Ok(None),
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
-                Err(TryLockError::Error(error)) => return Err(failed(&path, "locked")(error)),
+            match self.try_lock(place)? {
+                None if started.elapsed() < LOCK_WAIT => tokio::time::sleep(LOCK_PAUSE).await,
+                outcome => return Ok(outcome),
             }
         }
+    }
+
+    /// Takes a lock as [`Home::lock`] does, without waiting.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) fn try_lock(&self, place: &str) -> Result<Option<File>, HomeError> {
+        let path = self.path(place);
+        residual_durable::lock(&path).map_err(failed(&path, "locked"))
+    }
+
+    /// Whether somebody holds a lock.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) fn is_locked(&self, place: &str) -> Result<bool, HomeError> {
+        let path = self.path(place);
+        residual_durable::is_locked(&path).map_err(failed(&path, "locked"))
     }
 
     /// Removes a record, if it is there.
@@ -280,6 +290,14 @@ impl Home {
     }
 }
 
+fn make_dir(path: &Path) -> Result<(), HomeError> {
+    residual_durable::make_dir(path).map_err(failed(path, "made"))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    residual_durable::write(path, bytes).map_err(failed(path, "written"))
+}
+
 fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, HomeError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -293,40 +311,6 @@ fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, HomeError>
     serde_json::from_slice(&text)
         .map(Some)
         .map_err(|source| HomeError::Damaged { path: path.to_owned(), source })
-}
-
-fn make_private_dir(path: &Path) -> Result<(), HomeError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(failed(path, "made"))
-}
-
-/// Writes beside the place, makes it durable, and moves it there.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let draft = parent.join(format!(
-        ".{}.{}{DRAFT}",
-        path.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
-        std::process::id()
-    ));
-    let write = || -> io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        File::open(parent)?.sync_all()
-    };
-    write().map_err(|error| {
-        // The draft is of no use; what matters is why it could not be written.
-        let _ = fs::remove_file(&draft);
-        failed(path, "written")(error)
-    })
 }
 
 #[cfg(test)]
@@ -343,12 +327,26 @@ mod tests {
 
         let fresh = temp.path().join("home");
         fs::create_dir(&fresh).unwrap();
-        fs::write(fresh.join(".residual-home.77.draft"), "1").unwrap();
+        fs::write(fresh.join(".new-x7"), "1").unwrap();
         Home::init(&fresh).unwrap();
         Home::init(&fresh).expect("an existing one is opened");
         fs::write(fresh.join(MARK), "9\n").unwrap();
         let error = Home::init(&fresh).unwrap_err().to_string();
         assert!(error.contains("version 9") && error.contains("reads version 1"), "{error}");
+    }
+
+    /// CH-3: a purse is there after a power cut only if each directory above it is.
+    #[test]
+    fn ch_3_every_directory_that_a_record_lies_in_is_flushed() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("above/home");
+        let above = residual_durable::flushed_by(|| drop(Home::init(&root).unwrap()));
+        assert!(above.contains(&temp.path().to_owned()) && above.contains(&temp.path().join("above")));
+        let home = Home::open(&root).unwrap();
+        let flushed = residual_durable::flushed_by(|| drop(home.dir("meter/gateway").unwrap()));
+        assert_eq!(flushed, [home.root().to_owned(), home.path("meter")]);
+        let flushed = residual_durable::flushed_by(|| home.write("channels/a.json", &1).unwrap());
+        assert_eq!(flushed, [home.root().to_owned(), home.path("channels")]);
     }
 
     #[tokio::test]

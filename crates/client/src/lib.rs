@@ -7,6 +7,7 @@
 mod audit;
 mod authorization;
 mod channel;
+mod epochs;
 mod get;
 mod home;
 mod license;
@@ -47,10 +48,11 @@ use sha2::{Digest, Sha256};
 pub use audit::{AuditError, Audited};
 pub use authorization::{Purpose, RelayError, Relayed, Signed};
 pub use channel::{ChannelError, ChannelOnLedger, ChannelRecord, ChannelRow, Closing, Redeemed};
+pub use epochs::{EpochError, PublishedEpochs};
 pub use get::{GetError, Got, KeyError, Step};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
-pub use node::{ANY_PORT, ClientError, Governance, Ground, NewKey, Place};
+pub use node::{ANY_PORT, Announced, ClientError, Governance, Ground, Made, NewKey, Place};
 pub use people::{AccountError, AccountRow, AddressError, parse_address};
 pub use publish::{Publication, PublishError, PublishedAsset};
 pub use quote::{Quote, QuoteError};
@@ -73,7 +75,7 @@ pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedT
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow, VersionRow};
 pub use spend::{Budget, PaidAnswer, Payer, SpendError};
-pub use usage::{PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
+pub use usage::{NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
 
 /// Why the ledger did not do, or did not say, what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +103,15 @@ pub enum LedgerError {
     /// Another command acts with the account and does not come to an end.
     #[error("account {account} is acting in another command: wait for that one, then repeat this one")]
     Busy {
+        /// The account.
+        account: Address,
+    },
+    /// The gateway that runs acts with the account, for as long as it runs.
+    #[error(
+        "account {account} is the one that the running gateway of this data directory acts with: act with another, or stop \
+         the gateway and repeat the command"
+    )]
+    ActsAsGateway {
         /// The account.
         account: Address,
     },
@@ -191,6 +202,26 @@ impl Currency {
     }
 }
 
+/// An amount of a token, as an error says it: in tokens where their places are known, else in its smallest unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Money {
+    /// How much.
+    pub amount: Amount,
+    /// Of what.
+    pub token: Address,
+    /// The currency, if it is that.
+    currency: Option<Currency>,
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.currency {
+            Some(currency) => f.write_str(&currency.show(self.amount)),
+            None => write!(f, "{} units of {}", self.amount, self.token),
+        }
+    }
+}
+
 /// Where the contracts are.
 #[derive(Debug, Clone)]
 pub struct Suite {
@@ -258,6 +289,12 @@ impl Client {
         &self.currency
     }
 
+    /// An amount of a token, to be said in an error.
+    pub(crate) fn money(&self, token: Address, amount: Amount) -> Money {
+        let currency = (token == self.currency.token).then(|| self.currency.clone());
+        Money { amount, token, currency }
+    }
+
     /// What the audit must know of the contracts.
     pub(crate) fn contracts(&self) -> Contracts {
         Contracts { royalties: self.suite.royalties, till_implementation: self.suite.till_implementation }
@@ -290,6 +327,11 @@ impl Client {
     /// Lets other commands act with the accounts that this client has acted with.
     pub async fn release_accounts(&self) {
         self.senders.lock().await.clear();
+    }
+
+    /// Lets other commands act with one account, which nobody here is acting with any more.
+    pub(crate) async fn release_account(&self, account: Address) {
+        self.senders.lock().await.remove(&account);
     }
 
     /// Calls a view in the state after a block.
@@ -402,8 +444,16 @@ pub(crate) async fn sole_sender(
     account: &Account,
 ) -> Result<(Sender, File), LedgerError> {
     let journal = home.dir("journal")?;
-    let lock = home.lock(&format!("journal/{}.lock", account.address())).await?;
-    let lock = lock.ok_or(LedgerError::Busy { account: account.address() })?;
+    let address = account.address();
+    let place = format!("journal/{address}.lock");
+    let lock = match home.try_lock(&place)? {
+        None if node::is_running_gateways(home, address)? => {
+            return Err(LedgerError::ActsAsGateway { account: address });
+        }
+        None => home.lock(&place).await?,
+        lock => lock,
+    };
+    let lock = lock.ok_or(LedgerError::Busy { account: address })?;
     Ok((chain.journaled_sender(account.clone(), &journal)?, lock))
 }
 

@@ -8,7 +8,7 @@ use residual_primitives::{
 use residual_royalty::LedgerEvent;
 use serde::Serialize;
 
-use crate::{Client, HomeError, LedgerError, PayError};
+use crate::{Client, HomeError, LedgerError, Money, PayError};
 
 /// Why no licence was bought or renewed. Nothing was paid.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +30,12 @@ pub enum LicenseError {
         terms: TermsId,
     },
     /// It costs more than the buyer agreed to.
-    #[error("expected a price of at most {max_price} units, found {price}: agree to it with --max-price")]
+    #[error("expected a price of at most {max_price}, found {price}: agree to it with --max-price")]
     PriceAboveMax {
         /// What it costs.
-        price: Amount,
+        price: Box<Money>,
         /// What was agreed to.
-        max_price: Amount,
+        max_price: Box<Money>,
     },
     /// The payment cannot be made.
     #[error(transparent)]
@@ -232,7 +232,8 @@ impl Client {
         let row = self.terms_row(terms).await?.ok_or(LicenseError::UnknownTerms { terms })?;
         match max_price {
             Some(max_price) if row.price > max_price => {
-                Err(LicenseError::PriceAboveMax { price: row.price, max_price })
+                let money = |amount| Box::new(self.money(row.currency, amount));
+                Err(LicenseError::PriceAboveMax { price: money(row.price), max_price: money(max_price) })
             }
             _ => Ok(row),
         }

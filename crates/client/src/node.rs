@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -31,6 +32,7 @@ const MARKETPLACE: &str = "marketplace.json";
 const DEPLOYMENT: &str = "deployment.json";
 pub(crate) const NODE: &str = "node.json";
 const GATEWAY: &str = "gateway.json";
+const GATEWAY_LOCK: &str = "gateway.lock";
 
 /// What the operator of an embedded ledger holds at genesis, to give gas to others: a billion ether, in wei.
 const OPERATOR_WEI: U256 = U256::from_limbs([0x9fd0_803c_e800_0000, 0x033b_2e3c, 0, 0]);
@@ -137,6 +139,9 @@ pub enum ClientError {
         "expected the currency of the marketplace: give its token with --currency, or join one with --deployment; TestUSD is for --development alone"
     )]
     NoCurrency,
+    /// Two gateways would not know of each other's charges.
+    #[error("a gateway of this data directory runs already: stop it first, or use another directory")]
+    GatewayRuns,
     /// The data directory's ledger is open elsewhere, and that process does not say where it answers.
     #[error(
         "the data directory is in use by another command: repeat this one when that one is done, or let `residual up` run, through which commands work side by side; {source}"
@@ -223,6 +228,22 @@ struct RunningNode {
 #[derive(Debug, Serialize, Deserialize)]
 struct RunningGateway {
     url: String,
+    /// The account that it acts with.
+    account: Address,
+}
+
+/// The announcement of a running gateway: other commands find it until this is dropped or the process dies.
+#[must_use]
+#[derive(Debug)]
+pub struct Announced(#[expect(dead_code, reason = "it is held, not read")] File);
+
+/// How a data directory was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// In development mode.
+    pub development: bool,
+    /// With an embedded ledger, and not for a chain behind a JSON-RPC.
+    pub embedded: bool,
 }
 
 impl Client {
@@ -297,14 +318,17 @@ impl Client {
         Self::assemble(home, &marketplace, chain, node).await
     }
 
-    /// Whether a data directory was made in development mode; none when there is none.
+    /// How a data directory was made; none when there is none.
     ///
     /// # Errors
     /// When it is of another version or cannot be read.
-    pub fn development_mode(root: &Path) -> Result<Option<bool>, HomeError> {
+    pub fn made(root: &Path) -> Result<Option<Made>, HomeError> {
         match Home::open(root) {
             Err(HomeError::Missing { .. }) => Ok(None),
-            home => Ok(home?.read::<Marketplace>(MARKETPLACE)?.map(|made| made.development)),
+            home => Ok(home?.read::<Marketplace>(MARKETPLACE)?.map(|made| Made {
+                development: made.development,
+                embedded: matches!(made.ledger, Ledger::Embedded { .. }),
+            })),
         }
     }
 
@@ -367,12 +391,14 @@ impl Client {
         })
     }
 
-    /// Lets other commands on this data directory find the gateway that this process runs.
+    /// Lets other commands on this data directory find the gateway that this process runs with an account.
     ///
     /// # Errors
-    /// When the file system refuses.
-    pub fn announce_gateway(&self, url: &str) -> Result<(), HomeError> {
-        self.home.write(GATEWAY, &RunningGateway { url: url.to_owned() })
+    /// [`ClientError::GatewayRuns`], or when the file system refuses.
+    pub async fn announce_gateway(&self, url: &str, account: Address) -> Result<Announced, ClientError> {
+        let lock = self.home.lock(GATEWAY_LOCK).await?.ok_or(ClientError::GatewayRuns)?;
+        self.home.write(GATEWAY, &RunningGateway { url: url.to_owned(), account })?;
+        Ok(Announced(lock))
     }
 
     /// Where the gateway of this data directory answers; none when none runs.
@@ -380,9 +406,7 @@ impl Client {
     /// # Errors
     /// When the data directory cannot be read.
     pub fn running_gateway(&self) -> Result<Option<String>, HomeError> {
-        // Without a node that other commands work through, what is written there is what a killed process left.
-        let runs = self.home.path(NODE).exists();
-        Ok(self.home.read::<RunningGateway>(GATEWAY)?.filter(|_| runs).map(|running| running.url))
+        Ok(running_gateway(&self.home)?.map(|running| running.url))
     }
 
     /// Where this process serves the embedded ledger; none when it works through another's JSON-RPC.
@@ -390,6 +414,17 @@ impl Client {
     pub fn serves(&self) -> Option<(String, String)> {
         self.node.as_ref().map(|node| (node.rpc_url(), node.ws_url()))
     }
+}
+
+/// The gateway that runs in this data directory. What is written there while nobody holds the lock is what one left that
+/// was stopped or killed.
+fn running_gateway(home: &Home) -> Result<Option<RunningGateway>, HomeError> {
+    if home.is_locked(GATEWAY_LOCK)? { home.read(GATEWAY) } else { Ok(None) }
+}
+
+/// Whether a running gateway of this data directory acts with an account.
+pub(crate) fn is_running_gateways(home: &Home, account: Address) -> Result<bool, HomeError> {
+    Ok(running_gateway(home)?.is_some_and(|running| running.account == account))
 }
 
 /// What the contracts are made with.

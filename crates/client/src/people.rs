@@ -50,6 +50,17 @@ pub enum AccountError {
     /// Mistyped once.
     #[error("expected the same password twice, found two: nothing was made, repeat the command")]
     PasswordsDiffer,
+    /// The gateway cannot carry anything to the ledger.
+    #[error(
+        "expected the gateway's account {account} to have gas on chain {chain}, found none: send it some, and repeat the \
+         command"
+    )]
+    NoGas {
+        /// The gateway's account.
+        account: Address,
+        /// The chain (EIP-155).
+        chain: u64,
+    },
     /// The data directory cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -107,11 +118,20 @@ pub(crate) fn operator(
     home: &Home,
     password: impl FnOnce(NewKey) -> Result<Password, AccountError>,
 ) -> Result<Account, AccountError> {
+    kept(home, OPERATOR, password)
+}
+
+/// An account of the keystore, made if need be.
+fn kept(
+    home: &Home,
+    name: &str,
+    password: impl FnOnce(NewKey) -> Result<Password, AccountError>,
+) -> Result<Account, AccountError> {
     let keystore = keystore(home)?;
-    if keystore.contains(OPERATOR)? {
-        Ok(keystore.unlock(OPERATOR, &password(NewKey::No)?)?)
+    if keystore.contains(name)? {
+        Ok(keystore.unlock(name, &password(NewKey::No)?)?)
     } else {
-        Ok(keystore.create(OPERATOR, &password(NewKey::Yes)?)?)
+        Ok(keystore.create(name, &password(NewKey::Yes)?)?)
     }
 }
 
@@ -205,7 +225,30 @@ impl Client {
         let address = gateway.address();
         if self.chain().balance_wei(address).await.map_err(LedgerError::from)? < GAS_WEI / U256::from(2) {
             let gas = Transaction::payment(address, GAS_WEI);
-            self.sender(&operator()?).await?.send(&gas).await.map_err(LedgerError::from)?;
+            let operator = operator()?;
+            self.sender(&operator).await?.send(&gas).await.map_err(LedgerError::from)?;
+            // The gateway runs for long and does not act with it again.
+            self.release_account(operator.address()).await;
+        }
+        Ok(gateway)
+    }
+
+    /// The account of the gateway that runs on a chain behind a JSON-RPC: `dev:9` in development mode, else `gateway` of the
+    /// keystore, made under `password` if need be. Nobody gives it gas there.
+    ///
+    /// # Errors
+    /// See [`AccountError`]; [`AccountError::NoGas`] says where to send some.
+    pub async fn public_gateway_account(
+        &self,
+        password: impl FnOnce(NewKey) -> Result<Password, AccountError>,
+    ) -> Result<Account, AccountError> {
+        if self.chain().config().development {
+            return Ok(self.chain().development_account(DEVELOPMENT_GATEWAY)?);
+        }
+        let gateway = kept(self.home(), GATEWAY, password)?;
+        let account = gateway.address();
+        if self.chain().balance_wei(account).await.map_err(LedgerError::from)? == U256::ZERO {
+            return Err(AccountError::NoGas { account, chain: self.chain().id() });
         }
         Ok(gateway)
     }

@@ -1,4 +1,4 @@
-//! A gateway elsewhere, as a buyer uses it: who it is, a key, blocks.
+//! A gateway elsewhere, as a buyer or an auditor uses it: who it is, a key, blocks, usage, where models are called.
 //!
 //! Owns the connection: which addresses are taken, how long and how large an answer may be. Believes nothing of it: a
 //! key is checked against the ledger's commitment and a block against its CID by whoever asked.
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use residual_content::{Block, BlockId, BlockSource, SignedKeyRequest, StoreError, WrappedKey};
 use residual_ledger::http::{self, BodyError, Url};
-use residual_primitives::{Address, Bytes};
+use residual_primitives::{Address, AssetId, Bytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
@@ -19,6 +19,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest answer that is no block, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// The largest epoch that is fetched, in bytes, and how long that may take.
+const EPOCH_BYTES_MAX: usize = 2 << 30;
+const EPOCH_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// As much of a gateway's words as an error repeats, in characters.
 const QUOTED_MAX: usize = 500;
@@ -220,6 +224,21 @@ impl RemoteGateway {
             encapsulated: answer.encapsulated.as_ref().try_into().map_err(|_| wrong())?,
             sealed: answer.sealed.as_ref().try_into().map_err(|_| wrong())?,
         })
+    }
+
+    /// Where an asset is called, if the gateway serves it.
+    #[must_use]
+    pub fn inference_url(&self, asset: AssetId) -> Url {
+        self.at(&["assets", &asset.to_string(), "inference"])
+    }
+
+    /// The file of an epoch that `gateway` published. What comes back is to be checked against the commitment.
+    ///
+    /// # Errors
+    /// See [`GatewayError`].
+    pub async fn usage_epoch(&self, gateway: Address, epoch: u64) -> Result<Vec<u8>, GatewayError> {
+        let place = self.at(&["usage", &gateway.to_string(), &epoch.to_string()]);
+        self.answer(self.client.get(place).timeout(EPOCH_TIMEOUT), EPOCH_BYTES_MAX).await
     }
 
     /// `<base>/v1/<segments>`.

@@ -11,7 +11,7 @@ use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use residual_royalty::Till;
 use serde::Serialize;
 
-use crate::{Client, HomeError, LedgerError};
+use crate::{Client, HomeError, LedgerError, Money};
 
 /// All four kinds, as `flow` takes them.
 const ALL_KINDS: U256 = U256::from_limbs([0b1111, 0, 0, 0]);
@@ -20,16 +20,14 @@ const ALL_KINDS: U256 = U256::from_limbs([0b1111, 0, 0, 0]);
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
     /// The payer has too little.
-    #[error("expected {needed} units of {currency} on {account}, found {found}: fund the account")]
+    #[error("expected {needed} on {account}, found {found}: fund the account")]
     InsufficientFunds {
         /// The payer.
         account: Address,
-        /// The token.
-        currency: Address,
         /// What it takes.
-        needed: Amount,
+        needed: Box<Money>,
         /// What is there.
-        found: Amount,
+        found: Box<Money>,
     },
     /// Nothing is no payment.
     #[error("expected an amount above zero, found 0")]
@@ -351,7 +349,9 @@ impl Client {
     ) -> Result<(), PayError> {
         let found = self.balance(account, currency).await?;
         if found < needed {
-            return Err(PayError::InsufficientFunds { account, currency, needed, found });
+            let money = |amount| Box::new(self.money(currency, amount));
+            let (needed, found) = (money(needed), money(found));
+            return Err(PayError::InsufficientFunds { account, needed, found });
         }
         Ok(())
     }

@@ -4,17 +4,21 @@
 //! Each of it may be repeated after an interruption: deposits and transfers serve once by their own nonces, a claim of
 //! what was claimed is a no-op (CH-1), and a settlement or sweep of nothing is skipped.
 
-use alloy_primitives::Bytes;
-use alloy_sol_types::SolValue;
+use alloy_primitives::{Bytes, Signature};
+use alloy_sol_types::{SolStruct, SolValue};
 use residual_ledger::{
     Account, Transaction,
     contracts::{
         CANONICAL_CHANNELS, CANONICAL_EIP3009_COLLECTOR, channels::Channels as ChannelsContract,
         royalties::Royalties, test_usd::TestUSD,
     },
+    token::{TokenDomain, TransferWithAuthorization},
 };
 use residual_meter::{Escrow, VoucherClaim};
-use residual_primitives::{Address, Amount, B256, U256, signed::ChannelConfig};
+use residual_primitives::{
+    Address, Amount, B256, U256,
+    signed::{ChannelConfig, Refund, channels_domain},
+};
 use residual_royalty::Till;
 
 use crate::{
@@ -86,6 +90,23 @@ impl SignedTransfer {
             r,
             s,
         }
+    }
+
+    /// Whether its payer's key has signed it, in the domain of its token.
+    #[must_use]
+    pub fn is_signed(&self, token: &TokenDomain) -> bool {
+        let consent = TransferWithAuthorization {
+            from: self.from,
+            to: self.to,
+            value: U256::from(self.value.0),
+            validAfter: U256::from(self.valid_after_s),
+            validBefore: U256::from(self.valid_before_s),
+            nonce: self.nonce,
+        };
+        let digest = consent.eip712_signing_hash(token.domain());
+        let signer = Signature::from_raw_array(&self.signature)
+            .and_then(|signature| signature.recover_address_from_prehash(&digest));
+        signer.is_ok_and(|signer| signer == self.from)
     }
 
     /// What names this payment, whoever carries it out: one for each token, payer and nonce.
@@ -194,30 +215,36 @@ impl Client {
         Ok(())
     }
 
-    /// Whether this gateway has carried a signed transfer to the ledger, or has begun to.
+    /// Whether the newest block has a signed transfer, or another under its nonce, or that the payer took it back.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn is_spent(&self, transfer: &SignedTransfer) -> Result<bool, LedgerError> {
+        let call = TestUSD::authorizationStateCall { authorizer: transfer.from, nonce: transfer.nonce };
+        self.call(transfer.token, &call).await
+    }
+
+    /// Whether this gateway has carried a signed transfer to the ledger for this intent, or has begun to.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn is_sponsored(
-        &self,
-        gateway: &Account,
-        transfer: &SignedTransfer,
-    ) -> Result<bool, LedgerError> {
-        Ok(self.sender(gateway).await?.has_signed(transfer.id())?)
+    pub async fn is_sponsored(&self, gateway: &Account, intent: B256) -> Result<bool, LedgerError> {
+        Ok(self.sender(gateway).await?.has_signed(intent)?)
     }
 
-    /// Carries a signed transfer to the ledger at the gateway's expense. Repeated, also after a crash, it answers with the
-    /// same transaction.
+    /// Carries a signed transfer to the ledger at the gateway's expense. Repeated for the same intent, also after a crash,
+    /// it answers with the same transaction; for another intent the ledger refuses it.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
     pub async fn sponsor_transfer(
         &self,
         gateway: &Account,
+        intent: B256,
         transfer: &SignedTransfer,
     ) -> Result<Deposited, LedgerError> {
         let transaction = Transaction::call(transfer.token, &transfer.call());
-        let receipt = self.sender(gateway).await?.send_once(transfer.id(), &transaction).await?;
+        let receipt = self.sender(gateway).await?.send_once(intent, &transaction).await?;
         let moved = receipt.events::<TestUSD::Transfer>(transfer.token).any(|moved| {
             (moved.from, moved.to, moved.value) == (transfer.from, transfer.to, U256::from(transfer.value.0))
         });
@@ -279,7 +306,8 @@ impl Client {
         Ok(outcome)
     }
 
-    /// Gives the payer back `amount` of a channel. What was given back.
+    /// Gives the payer back `amount` of a channel, as the refund after `nonce` others: so it is given once, however often
+    /// it is sent. What was given back.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -287,9 +315,19 @@ impl Client {
         &self,
         gateway: &Account,
         config: &ChannelConfig,
+        nonce: u64,
         amount: Amount,
     ) -> Result<(Deposited, Amount), LedgerError> {
-        let call = ChannelsContract::refundCall { config: on_ledger(config), amount: amount.0 };
+        let domain = channels_domain(self.chain().id(), CANONICAL_CHANNELS);
+        let (channel, nonce) = (config.channel_id(&domain), U256::from(nonce));
+        let refund = Refund { channelId: channel, nonce, amount: amount.0 };
+        let signature = gateway.sign_typed(&refund, &domain).as_bytes();
+        let call = ChannelsContract::refundWithSignatureCall {
+            config: on_ledger(config),
+            amount: amount.0,
+            nonce,
+            receiverAuthorizerSignature: signature.to_vec().into(),
+        };
         let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
         let refunded = receipt.event::<ChannelsContract::Refunded>(CANONICAL_CHANNELS);
         let refunded = refunded.map_or(Amount::ZERO, |refunded| Amount(refunded.amount));

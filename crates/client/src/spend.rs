@@ -3,14 +3,17 @@
 //! A [`Payer`] has one channel toward one asset's till. It is opened and topped up by deposits that the payer signs and the
 //! gateway carries to the ledger (EIP-3009), so that the payer needs no gas, and each call is paid by a voucher. What was
 //! signed is written down before it is sent: neither a crash nor a lost answer makes the payer promise the same money
-//! twice, or deposit beyond its budget.
+//! twice, or deposit beyond its budget. A payer that is told to pays by windows of ticks (`windows`), through another
+//! channel of its own.
+
+mod windows;
 
 use residual_ledger::{
     Account, SolValue,
     contracts::test_usd::TestUSD,
     http::{self, Request, Response, Url},
 };
-use residual_meter::{PromiseError, Purse, SignedVoucher};
+use residual_meter::{OpenWindowError, PromiseError, Purse, ResumeError, SignedVoucher, TickError};
 use residual_primitives::{
     Address, Amount, AssetId, B256, Bytes,
     signed::{ChannelConfig, Voucher},
@@ -26,6 +29,8 @@ use residual_x402::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+
+use windows::{ByTick, Ticking};
 
 use crate::{ChannelError, ChannelRecord, Client, HomeError, LedgerError, Till, now_s};
 
@@ -143,6 +148,17 @@ pub enum SpendError {
         /// In words.
         detail: String,
     },
+    /// The gateway does not ask for payments of this asset, so it pays none back.
+    #[error(
+        "expected a gateway that takes payments for this asset, found one that answers {status}: {detail}; name another with \
+         --gateway, or take the money back without one by `residual channel close`"
+    )]
+    NoRefund {
+        /// The HTTP status.
+        status: u16,
+        /// Its words, cut.
+        detail: String,
+    },
     /// What the gateway says of the channel does not follow from what was signed here.
     #[error(
         "expected a gateway that counts what was signed, found one that says {charged} units were charged where {promised} \
@@ -157,6 +173,37 @@ pub enum SpendError {
     /// No voucher was signed.
     #[error(transparent)]
     Promise(#[from] PromiseError),
+    /// Calls can be paid here one by one only.
+    #[error(
+        "expected a gateway that opens windows of ticks (the extension residual-windows in its 402), found one that does \
+         not; pay each call by itself"
+    )]
+    NoWindows,
+    /// What a use is was defined otherwise on the ledger, or not at all.
+    #[error(
+        "expected a window under terms that the ledger has at {price} units a call, found that {terms} are not; stop using \
+         this gateway"
+    )]
+    OtherTerms {
+        /// The price that the gateway names.
+        price: Amount,
+        /// The terms that it names.
+        terms: B256,
+    },
+    /// No window was opened.
+    #[error(transparent)]
+    Window(#[from] OpenWindowError),
+    /// No tick was let go.
+    #[error(transparent)]
+    Tick(#[from] TickError),
+    /// The window cannot be gone on with.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// An answer about a window is none.
+    #[error(
+        "expected where the window stands, found something else: {0}; is that a gateway of this version?"
+    )]
+    Standing(#[source] serde_json::Error),
     /// The channel cannot be used.
     #[error(transparent)]
     Channel(#[from] ChannelError),
@@ -214,6 +261,7 @@ struct State {
     open: Option<Open>,
     /// What was asked for last, to pay the next call without asking again.
     asked: Option<(Url, PaymentRequired)>,
+    ticking: Ticking,
 }
 
 /// Pays for calls of one asset.
@@ -224,6 +272,8 @@ pub struct Payer<'a> {
     asset: AssetId,
     budget: Budget,
     http: http::Client,
+    /// How many ticks a window is to have; none when each call is paid by a voucher.
+    window_ticks: Option<u32>,
     state: Mutex<State>,
 }
 
@@ -237,7 +287,16 @@ impl<'c> Payer<'c> {
         budget: Budget,
         http: http::Client,
     ) -> Self {
-        Self { client, account, asset, budget, http, state: Mutex::default() }
+        Self { client, account, asset, budget, http, window_ticks: None, state: Mutex::default() }
+    }
+
+    /// Pays by windows of up to so many ticks, 1 to 1024: one signature for all of them, for a payer that trusts the
+    /// gateway with as many calls. A call of several units is paid by a voucher all the same. They have a channel of
+    /// their own, of which [`Payer::refund`] then has back what is left.
+    #[must_use]
+    pub fn in_windows(mut self, ticks: u32) -> Self {
+        self.window_ticks = Some(ticks);
+        self
     }
 
     /// Sends a request and pays for it if that is asked for. One call at a time.
@@ -245,9 +304,16 @@ impl<'c> Payer<'c> {
     /// # Errors
     /// See [`SpendError`]. A call that failed may be repeated.
     pub async fn call(&self, request: Request) -> Result<PaidAnswer, SpendError> {
-        let mut state = self.state.lock().await;
+        let state = &mut *self.state.lock().await;
         let known = state.asked.take().filter(|(url, _)| url == request.url()).map(|(_, required)| required);
-        let mut required = match known.filter(|_| state.open.is_some()) {
+        let mut known = known.filter(|_| state.open.is_some());
+        if let Some(ticks) = self.window_ticks {
+            match self.by_tick(&mut state.ticking, &request, ticks).await? {
+                ByTick::Answered(answer) => return Ok(answer),
+                ByTick::Otherwise(required) => known = Some(*required),
+            }
+        }
+        let mut required = match known {
             Some(required) => required,
             None => {
                 let response = self.send(&request, None).await?;
@@ -261,9 +327,10 @@ impl<'c> Payer<'c> {
         let mut corrections = 0;
         loop {
             let way = self.way(&required)?.clone();
-            let open = self.open(&mut state, &way).await?;
+            let open = self.open(&mut state.open, self.config(&way, B256::ZERO)?).await?;
             let paid = self.pay(open, &way).await?;
-            let response = self.send(&request, Some(&payment(&required, way, &paid.payload))).await?;
+            let payment = payment(&required, way, &paid.payload);
+            let response = self.send(&request, Some((PAYMENT_SIGNATURE, &payment))).await?;
             let receipt = response.headers().get(PAYMENT_RESPONSE).map(|header| header.as_bytes().to_vec());
             if let Some(receipt) = receipt {
                 let receipt: SettleResponse = decode(&receipt, "a receipt")?;
@@ -293,17 +360,28 @@ impl<'c> Payer<'c> {
         }
     }
 
-    /// Has what is left in the channel paid back by the gateway, which pays the gas. None when there is no channel.
+    /// Has what is left in the channel paid back by the gateway, which pays the gas. None when nothing is.
     ///
     /// # Errors
     /// See [`SpendError`]; `residual channel close` takes the money back without the gateway.
     pub async fn refund(&self, url: Url) -> Result<Option<(B256, Amount)>, SpendError> {
-        let mut state = self.state.lock().await;
+        let state = &mut *self.state.lock().await;
         let request = Request::new(http::Method::GET, url);
         let response = self.send(&request, None).await?;
+        if response.status() != http::StatusCode::PAYMENT_REQUIRED {
+            // It serves no such model any more, say.
+            return Err(SpendError::NoRefund {
+                status: response.status().as_u16(),
+                detail: detail_of(response).await,
+            });
+        }
         let required = asked(&response)?;
         let way = self.way(&required)?.clone();
-        let open = self.open(&mut state, &way).await?;
+        let (salt, slot) = match self.window_ticks {
+            None => (B256::ZERO, &mut state.open),
+            Some(_) => (windows::salt(), state.ticking.doubted()),
+        };
+        let open = self.open(slot, self.config(&way, salt)?).await?;
         if open.purse.escrow().balance == Amount::ZERO {
             return Ok(None);
         }
@@ -314,12 +392,13 @@ impl<'c> Payer<'c> {
                 voucher: wire(&voucher),
                 amount: None,
             };
-            let response = self.send(&request, Some(&payment(&required, way.clone(), &payload))).await?;
+            let payment = payment(&required, way.clone(), &payload);
+            let response = self.send(&request, Some((PAYMENT_SIGNATURE, &payment))).await?;
             if let Some(receipt) = response.headers().get(PAYMENT_RESPONSE) {
                 let receipt: SettleResponse = decode(receipt.as_bytes(), "a receipt")?;
                 let amount = receipt.amount.and_then(|amount| amount.parse().ok()).unwrap_or_default();
                 let channel = open.purse.channel_id();
-                state.open = None;
+                *slot = None;
                 return Ok(Some((channel, amount)));
             }
             if response.status() != http::StatusCode::PAYMENT_REQUIRED {
@@ -329,6 +408,9 @@ impl<'c> Payer<'c> {
                 });
             }
             let again = asked(&response)?;
+            if again.error.as_deref() == Some(reason::REFUND_NOTHING) {
+                return Ok(None);
+            }
             if !self.corrected(open, &again).await? {
                 let reason = again.error.unwrap_or_default();
                 return Err(SpendError::Refused { reason, detail: detail_of(response).await });
@@ -340,11 +422,16 @@ impl<'c> Payer<'c> {
         })
     }
 
-    async fn send(&self, request: &Request, payment: Option<&str>) -> Result<Response, SpendError> {
+    /// Sends the request, with what pays for it under the name of its header.
+    async fn send(
+        &self,
+        request: &Request,
+        payment: Option<(&'static str, &str)>,
+    ) -> Result<Response, SpendError> {
         let mut request = request.try_clone().ok_or(SpendError::Stream)?;
-        if let Some(payment) = payment {
-            let value = http::HeaderValue::from_str(payment).expect("base64 is a header value");
-            request.headers_mut().insert(PAYMENT_SIGNATURE, value);
+        if let Some((header, payment)) = payment {
+            let value = http::HeaderValue::from_str(payment).expect("base64 and ticks are header values");
+            request.headers_mut().insert(header, value);
         }
         let host = request.url().host_str().unwrap_or_default().to_owned();
         self.http.execute(request).await.map_err(|source| SpendError::Http { host, source })
@@ -372,39 +459,45 @@ impl<'c> Payer<'c> {
         Ok(way)
     }
 
-    /// The channel for this way to pay: the one in use, or the one that all calls of this payer share.
+    /// The channel of this configuration: the one in use, or the one that all calls of this payer share.
     async fn open<'a>(
         &self,
-        state: &'a mut State,
-        way: &PaymentRequirements,
+        slot: &'a mut Option<Open>,
+        config: ChannelConfig,
     ) -> Result<&'a mut Open, SpendError> {
-        let config = self.config(way)?;
         let same = |open: &Open| open.purse.config() == &config;
-        if !state.open.as_ref().is_some_and(same) {
+        if !slot.as_ref().is_some_and(same) {
             let record = ChannelRecord { asset: self.asset, config };
             let channel = self.client.keep_channel(&record)?;
             let purse = self.client.purse(channel).await?;
             let charged = purse.promised();
             let elsewhere = self.held_elsewhere(channel).await?;
-            state.open = Some(Open { purse, charged, elsewhere });
+            *slot = Some(Open { purse, charged, elsewhere });
         }
-        Ok(state.open.as_mut().expect("it was opened"))
+        Ok(slot.as_mut().expect("it was opened"))
     }
 
-    /// What the payer's other channels of the asset hold.
+    /// What the payer's other channels of the asset hold, or will when a deposit that was signed is carried out.
     async fn held_elsewhere(&self, channel: B256) -> Result<Amount, SpendError> {
         let mut held = Amount::ZERO;
         for row in self.client.channel_rows().await? {
             if row.asset == self.asset && row.payer == self.account.address() && row.channel != channel {
                 held = [held, row.balance].into_iter().sum();
+                let ahead = self.client.home().read::<SignedAhead>(&spending(row.channel))?;
+                let token = self.client.currency().token;
+                if let Some(ahead) = ahead
+                    && !self.is_over(&ahead, row.channel, token).await?
+                {
+                    held = [held, ahead.amount].into_iter().sum();
+                }
             }
         }
         Ok(held)
     }
 
-    /// The channel that the gateway asks for. Its salt is that of stock clients: a restart finds it again, and so does any
-    /// other program of the payer.
-    fn config(&self, way: &PaymentRequirements) -> Result<ChannelConfig, SpendError> {
+    /// The channel that the gateway asks for, with this salt. That of vouchers is zero, as stock clients have it: a restart
+    /// finds it again, and so does any other program of the payer.
+    fn config(&self, way: &PaymentRequirements, salt: B256) -> Result<ChannelConfig, SpendError> {
         let extra = batch_extra(way)?;
         if extra.withdraw_delay > WITHDRAW_DELAY_MAX_S {
             return Err(SpendError::Delay { found: extra.withdraw_delay });
@@ -417,7 +510,7 @@ impl<'c> Payer<'c> {
             receiverAuthorizer: extra.receiver_authorizer,
             token: way.asset,
             withdrawDelay: alloy_primitives::Uint::saturating_from(extra.withdraw_delay),
-            salt: B256::ZERO,
+            salt,
         })
     }
 
@@ -473,7 +566,7 @@ impl<'c> Payer<'c> {
         total: Amount,
     ) -> Result<SignedAhead, SpendError> {
         let channel = open.purse.channel_id();
-        let place = format!("spending/{channel}.json");
+        let place = spending(channel);
         let escrow = *open.purse.escrow();
         let ahead = self.client.home().read::<SignedAhead>(&place)?;
         let signed = match ahead {
@@ -486,6 +579,8 @@ impl<'c> Payer<'c> {
                 ahead
             }
             _ => {
+                // Another channel may have got something since this one was opened.
+                open.elsewhere = self.held_elsewhere(channel).await?;
                 let missing = Amount(total.0.saturating_sub(escrow.covers().0));
                 let least = batch_extra(way)?.min_deposit.max(missing);
                 let share = open.share(self.budget.total);
@@ -627,13 +722,27 @@ fn payment(required: &PaymentRequired, accepted: PaymentRequirements, payload: &
     })
 }
 
+/// Where a deposit of a channel is written down that was signed and may be carried out.
+fn spending(channel: B256) -> String {
+    format!("spending/{channel}.json")
+}
+
 /// The gateway's words of a refusal, cut.
 async fn detail_of(response: Response) -> String {
+    refusal_of(response).await.1
+}
+
+/// The kind of a refusal, `urn:residual:problem:` left out, and the gateway's words for it; both cut.
+async fn refusal_of(response: Response) -> (String, String) {
     #[derive(Deserialize)]
     struct Said {
+        #[serde(rename = "type", default)]
+        kind: String,
         detail: String,
     }
     let body = http::body(response, PROBLEM_BYTES_MAX).await.ok();
     let said = body.and_then(|body| serde_json::from_slice::<Said>(&body).ok());
-    said.map_or_else(|| "it gave no reason".to_owned(), |said| said.detail.chars().take(500).collect())
+    let Some(Said { kind, detail }) = said else { return (String::new(), "it gave no reason".to_owned()) };
+    let word = kind.strip_prefix("urn:residual:problem:").unwrap_or(&kind);
+    (word.chars().take(80).collect(), detail.chars().take(500).collect())
 }

@@ -195,6 +195,21 @@ pub struct UsageAudit {
     pub outstanding: Amount,
     /// Epochs that were committed to and whose files are not here: nothing of their gateway was compared.
     pub missing: Vec<(Address, u64)>,
+    /// Gateways that claimed and were not compared: for want of a file, or because they committed to nothing.
+    pub not_compared: Vec<NotCompared>,
+}
+
+/// A gateway whose claims were held against no record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotCompared {
+    /// The key that its claims are made with.
+    pub gateway: Address,
+    /// Channels of the marketplace that were claimed from with it.
+    pub channels: usize,
+    /// What was claimed, in the currency.
+    pub claimed: Amount,
+    /// Whether it committed to any epoch: then the files of those in [`UsageAudit::missing`] tell the rest.
+    pub committed: bool,
 }
 
 /// Why usage records and revenue do not agree.
@@ -257,11 +272,13 @@ impl Client {
             records.push(record_of(who, epoch, index, asset, entry)?);
         }
         let (file, head) = residual_usage::write(self.chain().id(), who, epoch, records)?;
+        let committed = self.committed_usage(who, epoch).await?;
+        if let Some(committed) = committed.filter(|committed| *committed != head.root) {
+            return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
+        }
         self.home().dir(&format!("usage/{who}"))?;
         self.home().write_bytes(&file_of(who, epoch), &file)?;
-        let committed: B256 =
-            self.call(self.suite().usage, &Usage::rootsCall { gateway: who, epoch }).await?;
-        if committed == B256::ZERO {
+        if committed.is_none() {
             let call = Usage::commitCall {
                 epoch,
                 root: head.root,
@@ -269,10 +286,17 @@ impl Client {
                 file: crate::digest(&file),
             };
             self.send(gateway, self.suite().usage, &call).await?;
-        } else if committed != head.root {
-            return Err(UsageError::OtherRoot { gateway: who, epoch, committed, found: head.root });
         }
         Ok(PublishedEpoch { gateway: who, epoch, records: head.records, root: head.root })
+    }
+
+    /// The root that a gateway has committed to for an epoch, by the newest block; none when it has not.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn committed_usage(&self, gateway: Address, epoch: u64) -> Result<Option<B256>, LedgerError> {
+        let root: B256 = self.call(self.suite().usage, &Usage::rootsCall { gateway, epoch }).await?;
+        Ok(Some(root).filter(|root| *root != B256::ZERO))
     }
 
     /// Whether a final block has the gateway's word on an epoch.
@@ -409,12 +433,56 @@ impl Client {
             found.epochs += 1;
             found.records += commitment.records;
         }
+        let mut channels = self.channels_by_authorizer(block).await?;
         for (gateway, checker) in checkers {
             let totals = checker.into_totals();
-            self.compare_channels(gateway, &totals, block, &mut found).await?;
+            let of_gateway = channels.remove(&gateway).unwrap_or_default();
+            self.compare_channels(gateway, &totals, of_gateway, block, &mut found).await?;
             self.compare_tills(gateway, &totals, block).await?;
         }
+        // What is left was compared with nothing. It is no difference: whoever makes a channel can name any key as its
+        // gateway's, and so could make the audit of everybody fail.
+        for (gateway, channels) in channels {
+            let mut rest = NotCompared {
+                gateway,
+                channels: 0,
+                claimed: Amount::ZERO,
+                committed: broken.contains(&gateway),
+            };
+            for channel in channels {
+                let claimed = self.channel_at(channel, block).await?.escrow.total_claimed;
+                if claimed > Amount::ZERO {
+                    rest.channels += 1;
+                    rest.claimed.0 = rest.claimed.0.saturating_add(claimed.0);
+                }
+            }
+            if rest.channels > 0 {
+                found.not_compared.push(rest);
+            }
+        }
         Ok(found)
+    }
+
+    /// The channels that pay an asset's inference till in the currency, by whose key claims from them.
+    async fn channels_by_authorizer(
+        &self,
+        block: u64,
+    ) -> Result<BTreeMap<Address, BTreeSet<B256>>, LedgerError> {
+        let tills = self.inference_tills(block).await?;
+        let query = LogQuery {
+            events: vec![ChannelsContract::ChannelCreated::SIGNATURE_HASH],
+            ..LogQuery::of([CANONICAL_CHANNELS])
+        };
+        let mut channels = BTreeMap::<Address, BTreeSet<B256>>::new();
+        for log in self.logs_to(query, block).await? {
+            let created = crate::decode::<ChannelsContract::ChannelCreated>(&log);
+            let created = created.ok_or_else(|| LedgerError::unexpected("a channel that was made"))?;
+            let config = &created.config;
+            if tills.contains_key(&config.receiver) && config.token == self.currency().token {
+                channels.entry(config.receiverAuthorizer).or_default().insert(created.channelId);
+            }
+        }
+        Ok(channels)
     }
 
     /// No channel of the gateway may have been claimed beyond what was recorded.
@@ -422,6 +490,7 @@ impl Client {
         &self,
         gateway: Address,
         totals: &Totals,
+        mut channels: BTreeSet<B256>,
         block: u64,
         found: &mut UsageAudit,
     ) -> Result<(), crate::AuditError> {
@@ -432,8 +501,7 @@ impl Client {
         };
         let from = self.suite().deployment.block.number;
         let logs = self.chain().logs(&query, from, block).await.map_err(LedgerError::from)?;
-        let mut channels: BTreeSet<B256> =
-            logs.iter().filter_map(|log| log.topics().get(1).copied()).collect();
+        channels.extend(logs.iter().filter_map(|log| log.topics().get(1).copied()));
         let of_gateway = totals.iter().filter(|(_, recorded)| recorded.gateway == gateway);
         channels.extend(of_gateway.filter(|(_, recorded)| !recorded.is_exact).map(|(channel, _)| channel));
         for channel in channels {

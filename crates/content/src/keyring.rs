@@ -7,12 +7,12 @@
 
 use std::{fs, io, path::PathBuf};
 
+use residual_durable as durable;
 use residual_primitives::AssetId;
 use zeroize::Zeroizing;
 
 use crate::{
     cipher::{self, NONCE_BYTES},
-    durable,
     keys::{ContentKey, KeyringSecret, VersionKey, WrapSecret, random_bytes},
 };
 
@@ -113,7 +113,7 @@ impl Keyring {
         let path = self.root.join(name);
         // Before the key, so that no key is found in a directory that a power cut may take away.
         let directory = path.parent().expect("a key lies in the keyring");
-        durable::create_directory(directory).map_err(|source| KeyringError::Io {
+        durable::make_dir(directory).map_err(|source| KeyringError::Io {
             action: "create",
             path: directory.to_owned(),
             source,
@@ -124,7 +124,7 @@ impl Keyring {
             Ok(key)
         } else {
             // Another process made it meanwhile: theirs counts, once it is sure to stay.
-            durable::flush_directory(directory).map_err(failed)?;
+            durable::flush_dir(directory).map_err(failed)?;
             self.load(name)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
         }
     }
@@ -176,7 +176,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::durable::tests::flushed_by;
+    use residual_durable::flushed_by;
 
     fn asset() -> AssetId {
         "5".parse().unwrap()

@@ -16,7 +16,6 @@
 mod block;
 mod cipher;
 mod cut;
-mod durable;
 mod extract;
 mod fetch;
 mod index;

@@ -15,11 +15,11 @@ use std::{
 
 use alloy_primitives::{Signature, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct};
+use residual_durable as durable;
 use residual_primitives::{Address, B256, LicenceId, Rights, signed::KeyRequest};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    durable,
     keyring::{Keyring, KeyringError},
     keys::KeyCommitment,
     wrap::{KeyBinding, WrapError, WrappedKey, wrap},
@@ -241,7 +241,7 @@ impl<'a, B: LicenceBook> KeyringRelease<'a, B> {
         nonces: impl Into<PathBuf>,
     ) -> Result<Self, ReleaseError> {
         let release = Self::reopen(keyring, book, domain, gateway, nonces);
-        durable::create_directory(&release.nonces)
+        durable::make_dir(&release.nonces)
             .map_err(|source| nonce_failed("create", &release.nonces, source))?;
         release.forget_expired(now_s())?;
         Ok(release)

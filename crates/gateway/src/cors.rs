@@ -37,6 +37,7 @@ pub(crate) fn open(routes: Router, origins: &[String]) -> Router {
             header::IF_NONE_MATCH,
             header::RANGE,
             HeaderName::from_static(residual_x402::PAYMENT_SIGNATURE),
+            HeaderName::from_static(residual_meter::Tick::HEADER),
             request_id.clone(),
         ])
         .expose_headers([

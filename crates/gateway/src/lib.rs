@@ -6,6 +6,8 @@
 //! allows (`content` decides, `client` reads the ledger for it), pages (`web`), and the wire forms of x402 (`x402`).
 
 mod api;
+mod caller;
+mod connections;
 mod cors;
 mod extract;
 mod limits;
@@ -18,7 +20,7 @@ use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     sync::{Arc, Mutex},
 };
@@ -27,7 +29,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
-use residual_client::{ChannelError, Client, DirectoryStore, Person, StoreError, TokenError};
+use residual_client::{ChannelError, Client, DirectoryStore, EpochError, Person, StoreError, TokenError};
 use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
 use tokio::{
@@ -65,6 +67,8 @@ pub struct Config {
     pub origins: Vec<String>,
     /// What every request is held to.
     pub limits: Limits,
+    /// The proxies in front of it: what they say of whom they speak for is believed (`Forwarded`, `X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpAddr>,
     /// By which rules payments are taken.
     pub payments: PaymentRules,
     /// When and how vouchers are claimed.
@@ -83,6 +87,7 @@ impl Config {
             unclaimed_cap: Amount(u128::MAX),
             origins: Vec::new(),
             limits: Limits::default(),
+            trusted_proxies: Vec::new(),
             payments: PaymentRules::default(),
             settlement: SettlementRules::default(),
         }
@@ -107,6 +112,9 @@ pub enum StartError {
     /// The log of charges cannot be used.
     #[error(transparent)]
     Meter(#[from] ChannelError),
+    /// The log of charges cannot go on.
+    #[error(transparent)]
+    Log(#[from] EpochError),
     /// A model cannot be served.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -129,6 +137,9 @@ pub(crate) struct App {
     pub(crate) shop: payment::Shop,
     /// Room for payments that are dealt with.
     pub(crate) payments: Arc<Semaphore>,
+    pub(crate) repeats: payment::Repeats,
+    /// What the facilitator has carried out and nobody was told yet.
+    pub(crate) untold: payment::facilitator::Untold,
     /// Gas that is still given for others this hour.
     pub(crate) sponsor: payment::Sponsor,
     /// One reader of usage files at a time.
@@ -182,7 +193,7 @@ pub struct Gateway {
     address: SocketAddr,
     serving: Vec<Served>,
     stop: watch::Sender<bool>,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
     stop_settling: watch::Sender<bool>,
     settle_now: mpsc::Sender<oneshot::Sender<()>>,
     settlement: JoinHandle<()>,
@@ -213,6 +224,11 @@ impl Gateway {
             services.insert(serving.asset, Service::open(&client, &account, serving).await?);
         }
         let meter = client.meter(account.address(), config.unclaimed_cap).await?;
+        let begun = meter.epoch();
+        let epoch = client.pass_committed(account.address(), &meter).await?;
+        if epoch > begun {
+            tracing::warn!(epoch, "the log is an older copy; it goes on in this epoch");
+        }
         let serving = services.values().map(|service| Served {
             asset: service.asset,
             name: service.name.clone(),
@@ -231,20 +247,19 @@ impl Gateway {
             seats: payment::Seats::default(),
             shop,
             payments: Arc::new(Semaphore::new(config.limits.concurrency)),
+            repeats: payment::Repeats::default(),
+            untold: payment::facilitator::Untold::default(),
             sponsor: payment::Sponsor::new(sponsored_per_hour),
             usage_turn: Semaphore::new(1),
             paid: Mutex::default(),
             public_url: config.public_url,
         });
         let routes = api::routes(Arc::clone(&app)).layer(CatchPanicLayer::custom(panicked));
-        let routes = cors::open(limits::hold(routes, config.limits), &config.origins);
-        let (stop, mut stopped) = watch::channel(false);
-        let serve = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move {
-                // An error is a sender that is gone: cut off.
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            });
-        let server = tokio::spawn(async move { serve.await });
+        let proxies = Arc::new(caller::Proxies::new(config.trusted_proxies));
+        let routes = limits::hold(routes, config.limits, Arc::clone(&proxies));
+        let routes = cors::open(routes, &config.origins);
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(connections::serve(listener, routes, config.limits, proxies, stopped));
         let (stop_settling, settling) = watch::channel(false);
         let (settle_now, asked) = mpsc::channel(1);
         let settlement = tokio::spawn(Settlement::new(app, config.settlement).run(settling, asked));
@@ -277,10 +292,9 @@ impl Gateway {
     /// When serving had failed.
     pub async fn shut_down(self) -> io::Result<()> {
         self.stop.send_replace(true);
-        let served = self.server.await.map_err(io::Error::other)?;
+        self.server.await.map_err(io::Error::other)?;
         self.stop_settling.send_replace(true);
-        self.settlement.await.map_err(io::Error::other)?;
-        served
+        self.settlement.await.map_err(io::Error::other)
     }
 }
 

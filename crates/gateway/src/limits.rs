@@ -16,7 +16,7 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
-use crate::problem::Problem;
+use crate::{caller::Proxies, problem::Problem};
 
 /// The header of a request's id.
 const REQUEST_ID: &str = "x-request-id";
@@ -39,17 +39,32 @@ pub struct Limits {
     pub concurrency: usize,
     /// Requests in work for one caller.
     pub concurrency_per_caller: usize,
+    /// Connections that are open; others wait to be accepted.
+    pub connections: usize,
+    /// Connections of one caller; others are closed. A trusted proxy may have all.
+    pub connections_per_caller: usize,
+    /// The longest that a connection may take to the end of a request's head, from its beginning or from the answer
+    /// before: so also how long it may be idle.
+    pub head_time: Duration,
+    /// The longest that a client may take nothing of its answer.
+    pub stall_time: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 8 << 20,
-            time: Duration::from_secs(120),
+            // More than a payment is waited for, so that whoever waits is told what for.
+            time: Duration::from_secs(150),
             rate_per_s: 5_000.0,
             burst: 10_000.0,
             concurrency: 1_024,
             concurrency_per_caller: 256,
+            // Below the 1,024 files that a process may usually open, some of which the log and the ledger need.
+            connections: 768,
+            connections_per_caller: 256,
+            head_time: Duration::from_secs(30),
+            stall_time: Duration::from_secs(30),
         }
     }
 }
@@ -67,6 +82,7 @@ pub(crate) fn request_id() -> Option<String> {
 #[derive(Debug)]
 struct Gate {
     limits: Limits,
+    proxies: Arc<Proxies>,
     places: Arc<Semaphore>,
     callers: Mutex<HashMap<IpAddr, Bucket>>,
 }
@@ -98,12 +114,8 @@ impl Drop for Working {
 }
 
 /// Holds all routes to the limits.
-pub(crate) fn hold(routes: Router, limits: Limits) -> Router {
-    let gate = Arc::new(Gate {
-        limits,
-        places: Arc::new(Semaphore::new(limits.concurrency)),
-        callers: Mutex::new(HashMap::new()),
-    });
+pub(crate) fn hold(routes: Router, limits: Limits, proxies: Arc<Proxies>) -> Router {
+    let gate = Arc::new(Gate::new(limits, proxies));
     routes
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(middleware::from_fn_with_state(gate, pass))
@@ -125,7 +137,8 @@ async fn name(request: Request, next: Next) -> Response {
 
 /// Lets the request pass when there is room for it.
 async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(from)| from.ip());
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(from)| from.ip());
+    let caller = from.map(|from| gate.proxies.caller(from, request.headers()));
     if let Some(pause) = caller.and_then(|caller| gate.too_fast(caller, Instant::now())) {
         let rate = gate.limits.rate_per_s;
         let detail =
@@ -154,6 +167,11 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 }
 
 impl Gate {
+    fn new(limits: Limits, proxies: Arc<Proxies>) -> Self {
+        let places = Arc::new(Semaphore::new(limits.concurrency));
+        Self { limits, proxies, places, callers: Mutex::new(HashMap::new()) }
+    }
+
     /// Counts a request of a caller whose rate was looked at; none when it has too many in work.
     fn begin(gate: &Arc<Self>, caller: IpAddr) -> Option<Working> {
         let mut callers = gate.callers.lock().expect("nobody panics while counting");
@@ -196,8 +214,7 @@ mod tests {
     #[test]
     fn a_caller_has_so_many_requests_in_work() {
         let limits = Limits { concurrency_per_caller: 2, ..Limits::default() };
-        let gate = Gate { limits, places: Arc::new(Semaphore::new(9)), callers: Mutex::new(HashMap::new()) };
-        let gate = Arc::new(gate);
+        let gate = Arc::new(Gate::new(limits, Arc::default()));
         let one = IpAddr::from([127, 0, 0, 1]);
         assert_eq!(gate.too_fast(one, Instant::now()), None);
         let first = Gate::begin(&gate, one).unwrap();
@@ -210,7 +227,7 @@ mod tests {
     #[test]
     fn a_caller_has_a_burst_and_then_a_rate_and_others_have_theirs() {
         let limits = Limits { rate_per_s: 10.0, burst: 3.0, ..Limits::default() };
-        let gate = Gate { limits, places: Arc::new(Semaphore::new(1)), callers: Mutex::new(HashMap::new()) };
+        let gate = Gate::new(limits, Arc::default());
         let (one, other) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let start = Instant::now();
         for _ in 0..3 {

@@ -5,8 +5,8 @@
 //! they raise less than their row costs. Then the till is settled and swept. Each step may be repeated: a crash between
 //! any two loses nothing and pays nothing twice (CH-1).
 //!
-//! Before anything is claimed, the epoch that it rests on is closed, its usage records are published and their root is
-//! committed on the ledger: so at every block the records of a gateway cover what it has claimed (AUD-1).
+//! Before anything is claimed, the epoch that it rests on is closed, published and committed to
+//! (`Client::publish_epochs`, AUD-1).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,14 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use residual_client::{LedgerError, Till, UsageError, now_s};
+use residual_client::{EpochError, LedgerError, PublishedEpochs, Till, now_s};
 use residual_ledger::{
     LogQuery, LogStream, SolEvent, Update,
     contracts::{CANONICAL_CHANNELS, channels::Channels},
 };
-use residual_meter::{
-    ChannelState, CommitError, FileError, LogError, RotateError, SegmentError, UsageEntry, VoucherClaim,
-};
+use residual_meter::{ChannelState, CommitError, VoucherClaim};
 use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -32,9 +30,6 @@ const WORTH: u128 = 50;
 
 /// Gas of one more row in a claim, rounded up (`contracts/gas.json`, voucher of a batch).
 const ROW_GAS: u128 = 20_000;
-
-/// How long a channel of which all is claimed is remembered after its last use, in seconds.
-const FORGET_AFTER_S: u64 = 30 * 24 * 60 * 60;
 
 /// How many uses an epoch has before it is closed, whatever its age.
 const EPOCH_USES: u64 = 1_000_000;
@@ -76,17 +71,9 @@ enum SettlementError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
-    Usage(#[from] UsageError),
+    Epoch(#[from] EpochError),
     #[error(transparent)]
     Commit(#[from] CommitError),
-    #[error(transparent)]
-    Rotate(#[from] RotateError),
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    File(#[from] FileError),
 }
 
 /// Why a row is claimed now, or not.
@@ -120,6 +107,8 @@ pub(crate) struct Settlement {
     written_off: BTreeSet<B256>,
     /// Tills that may hold something: claimed and not swept yet.
     unswept: BTreeSet<Address>,
+    /// The epoch that was written when this process began; those before may be older copies of what was committed to.
+    first_epoch: u64,
     /// When the epoch that is written began, as far as this process knows.
     epoch_began: Instant,
 }
@@ -127,6 +116,7 @@ pub(crate) struct Settlement {
 impl Settlement {
     pub(crate) fn new(app: Arc<App>, rules: SettlementRules) -> Self {
         Self {
+            first_epoch: app.meter.epoch(),
             app,
             rules,
             waiting_since_s: HashMap::new(),
@@ -288,33 +278,16 @@ impl Settlement {
     }
 
     /// Closes the epoch if that is wanted and anything was used in it; publishes every closed epoch and commits to it.
-    async fn publish(&mut self, close: bool) -> Result<(), SettlementError> {
-        let meter = &self.app.meter;
-        if close && meter.uses() > 0 {
-            let idle_since_s = now_s().saturating_sub(FORGET_AFTER_S);
-            tokio::task::block_in_place(|| meter.rotate(idle_since_s))?;
+    async fn publish(&mut self, close: bool) -> Result<(), EpochError> {
+        let App { client, account, meter, .. } = &*self.app;
+        let till_at = |receiver| self.app.till_at(receiver);
+        let PublishedEpochs { closed, standing } =
+            client.publish_epochs(account, meter, self.first_epoch, close, till_at).await?;
+        if closed {
             self.epoch_began = Instant::now();
         }
-        for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {
-            let entries = tokio::task::block_in_place(|| -> Result<Vec<UsageEntry>, SettlementError> {
-                Ok(meter.read_segment(epoch)?.collect::<Result<_, _>>()?)
-            })?;
-            let mut assets = BTreeMap::new();
-            for entry in &entries {
-                if !assets.contains_key(&entry.receiver)
-                    && let Some(till) = self.app.till_at(entry.receiver).await?
-                {
-                    assets.insert(entry.receiver, till.asset);
-                }
-            }
-            self.app.client.publish_usage(&self.app.account, epoch, &entries, &assets).await?;
-        }
-        // A block that may be taken back is no place to keep the only word of it.
-        for epoch in tokio::task::block_in_place(|| meter.closed_segments())? {
-            if !self.app.client.usage_is_final(self.app.account.address(), epoch).await? {
-                break;
-            }
-            tokio::task::block_in_place(|| meter.discard_segment(epoch))?;
+        for epoch in standing {
+            tracing::warn!(epoch, "the ledger knows more of this epoch than the log; it stands as it is");
         }
         Ok(())
     }
@@ -358,7 +331,7 @@ impl Settlement {
 }
 
 /// Returns when it is said, or whoever could say it is gone.
-async fn told(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -13,6 +13,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolValue;
+use residual_durable as durable;
 use residual_primitives::MAX_TOKENS;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,6 @@ use crate::{
         CANONICAL_CHANNELS, CANONICAL_EIP3009_COLLECTOR, CREATE2_PROXY, CREATE2_PROXY_CODE, Contract,
         Deployer, create2_address,
     },
-    durable,
     logs::Checkpoint,
     rpc::RpcError,
     transact::{Sender, TransactError, Transaction},

@@ -13,9 +13,8 @@ use std::{
 use alloy_consensus::{Signed, TxEip1559, TxEnvelope, transaction::SignerRecoverable};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes};
+use residual_durable as durable;
 use serde::{Deserialize, Serialize};
-
-use crate::durable;
 
 /// The longest entry that is read, in bytes: a transaction of the largest contract, signed anew a hundred times.
 const ENTRY_MAX: u64 = 32 << 20;
@@ -141,11 +140,8 @@ impl Journal {
     pub(crate) fn in_directory(dir: &Path, account: Address, chain_id: u64) -> Result<Self, JournalError> {
         let of_chain = dir.join(chain_id.to_string());
         let path = of_chain.join(account.to_string());
-        // Synced even if they are there: whoever made them may have crashed before they were durable.
-        let made = durable::make_dir(&path)
-            .and_then(|()| durable::sync_dir(&of_chain))
-            .and_then(|()| durable::sync_dir(dir));
-        match made {
+        // Each by itself: also one that is there is flushed then, whose maker may have crashed before it was durable.
+        match durable::make_dir(&of_chain).and_then(|()| durable::make_dir(&path)) {
             Ok(()) => Ok(Self::at(Place::Directory(path), account, chain_id)),
             Err(source) => Err(JournalError::Io { path, source }),
         }

@@ -6,17 +6,18 @@
 
 use std::{
     fmt, fs,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use aes::cipher::{KeyIvInit, StreamCipher};
 use alloy_primitives::{Address, B128, B256, Keccak256};
+use residual_durable as durable;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{account::Account, durable};
+use crate::account::Account;
 
 /// The longest file that is read, in bytes; one that is written has about 600.
 const FILE_MAX: u64 = 64 << 10;
@@ -169,16 +170,11 @@ impl Keystore {
         let path = self.path(name)?;
         let io = |source| KeystoreError::Io { path: path.clone(), source };
         let sealed = Sealed::seal(account, password);
-        // Files of this kind are made for their owner only (0600).
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(io)?;
         let json = serde_json::to_vec_pretty(&sealed).expect("the file's form has string keys only");
-        file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(io)?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => durable::sync_dir(&self.dir).map_err(io),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(KeystoreError::Exists { name: name.to_owned(), dir: self.dir.clone() })
-            }
-            Err(error) => Err(io(error.error)),
+        if durable::write_new(&path, &json).map_err(io)? {
+            Ok(())
+        } else {
+            Err(KeystoreError::Exists { name: name.to_owned(), dir: self.dir.clone() })
         }
     }
 

@@ -9,7 +9,6 @@ mod account;
 mod chain;
 pub mod contracts;
 pub mod deploy;
-mod durable;
 pub mod events;
 pub mod http;
 mod journal;

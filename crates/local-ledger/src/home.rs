@@ -34,7 +34,7 @@ impl Home {
     /// Makes the directory if it is missing, takes its lock and checks its version.
     pub(crate) fn enter(dir: &Path) -> Result<Self, OpenError> {
         let fail = |path: &Path, source| OpenError::Directory { path: path.to_owned(), source };
-        fs::create_dir_all(dir).map_err(|e| fail(dir, e))?;
+        residual_durable::make_dir(dir).map_err(|e| fail(dir, e))?;
         let lock = lock(&dir.join("lock"))?;
         let version = dir.join("version");
         match fs::read_to_string(&version) {
@@ -50,7 +50,7 @@ impl Home {
                 None => return Err(OpenError::NotALedger { dir: dir.to_owned() }),
             },
             Err(e) if e.kind() == io::ErrorKind::NotFound && is_fresh(dir).map_err(|e| fail(dir, e))? => {
-                write_whole(dir, "version", format!("{VERSION_LINE}{VERSION}\n").as_bytes())
+                residual_durable::write(&version, format!("{VERSION_LINE}{VERSION}\n").as_bytes())
                     .map_err(|e| fail(&version, e))?;
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -79,7 +79,7 @@ impl Home {
     /// Puts the finished draft in its place, durably.
     pub(crate) fn adopt_draft(&self) -> io::Result<()> {
         fs::rename(self.draft_path(), self.store_path())?;
-        File::open(&self.dir)?.sync_all()
+        residual_durable::flush_dir(&self.dir)
     }
 
     /// The identity of a store's file: a copy, also one made by a backup, has another.
@@ -119,8 +119,8 @@ impl Home {
 /// A directory may become a ledger when nothing but our own lock is in it.
 fn is_fresh(dir: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
-        if !["lock", "version.new"].iter().any(|ours| entry.as_ref().is_ok_and(|e| e.file_name() == *ours)) {
-            entry?;
+        let name = entry?.file_name();
+        if name != "lock" && !residual_durable::is_draft(&name) {
             return Ok(false);
         }
     }
@@ -129,8 +129,7 @@ fn is_fresh(dir: &Path) -> io::Result<bool> {
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let fail = |source| OpenError::Directory { path: path.to_owned(), source };
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let mut file = open.map_err(fail)?;
+    let mut file = residual_durable::lock_file(path).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -143,14 +142,4 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(fail)?;
     Ok(file)
-}
-
-/// Writes a small file so that after a crash it is there whole or not at all.
-fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let draft = dir.join(format!("{name}.new"));
-    let mut file = File::create(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, dir.join(name))?;
-    File::open(dir)?.sync_all()
 }

@@ -116,6 +116,16 @@ impl Channel {
         self.window.as_ref().map(|window| (&window.signed.open, window.used))
     }
 
+    /// Nothing was ever promised or charged on it, as far as is known here, and the log does not name it: it is as if it
+    /// had not been opened, and to open it again is all that it takes.
+    fn is_untouched(&self) -> bool {
+        self.highest.is_none()
+            && self.window.is_none()
+            && self.offered.is_none()
+            && self.recent.is_empty()
+            && self.logged == Logged::No
+    }
+
     fn remember(&mut self, memory: Memory, ticket: u64) {
         let most = match memory.proof {
             Proof::Voucher(_) => REMEMBERED_CHARGES,
@@ -323,6 +333,8 @@ pub(crate) struct Books {
     contract: Channels,
     receiver_authorizer: Address,
     channels: BTreeMap<B256, Channel>,
+    /// Those that were opened and perhaps never charged, oldest first.
+    untouched: VecDeque<B256>,
     /// Charged and not claimed, by token. 256 bits hold the sum of any number of channels.
     unclaimed: BTreeMap<Address, U256>,
     exact: Exact,
@@ -331,7 +343,7 @@ pub(crate) struct Books {
 impl Books {
     pub(crate) fn new(contract: Channels, receiver_authorizer: Address) -> Self {
         let (channels, unclaimed, exact) = (BTreeMap::new(), BTreeMap::new(), Exact::default());
-        Self { contract, receiver_authorizer, channels, unclaimed, exact }
+        Self { contract, receiver_authorizer, channels, untouched: VecDeque::new(), unclaimed, exact }
     }
 
     pub(crate) fn channels(&self) -> &BTreeMap<B256, Channel> {
@@ -344,10 +356,26 @@ impl Books {
 
     /// Makes the channel known, as one that was never charged unless it is already.
     pub(crate) fn open_channel(&mut self, channel_id: B256, config: &ChannelConfig) {
-        let channel = self.channels.entry(channel_id).or_insert_with(|| Channel::new(config.clone()));
+        let untouched = &mut self.untouched;
+        let channel = self.channels.entry(channel_id).or_insert_with(|| {
+            untouched.push_back(channel_id);
+            Channel::new(config.clone())
+        });
         if channel.logged == Logged::LeftOut {
             channel.logged = Logged::No;
         }
+    }
+
+    /// Forgets the one that has been open longest among those that nothing was ever charged on; whether there was one. It
+    /// is opened again before it is charged, from what the ledger says then, so no use is served twice (MET-2).
+    pub(crate) fn forget_untouched(&mut self) -> bool {
+        while let Some(oldest) = self.untouched.pop_front() {
+            if self.channels.get(&oldest).is_some_and(Channel::is_untouched) {
+                self.channels.remove(&oldest);
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes over that the voucher's signature is good, and by which key.
@@ -519,6 +547,8 @@ impl Books {
     /// The new segment is there: what was left out of it is forgotten, unless it was opened again meanwhile.
     pub(crate) fn forget_left_out(&mut self) {
         self.channels.retain(|_, channel| channel.logged != Logged::LeftOut);
+        let channels = &self.channels;
+        self.untouched.retain(|id| channels.get(id).is_some_and(Channel::is_untouched));
     }
 
     /// The new segment could not be made: the one before knows what was left out, and to introduce a channel to it twice

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolStruct;
 use residual_primitives::{
     Amount,
-    signed::{ChannelConfig, TickOpen, Voucher, channels_domain, gateway_domain},
+    signed::{ChannelConfig, TickClose, TickOpen, Voucher, channels_domain, gateway_domain},
 };
 use secp256k1::{
     Message, PublicKey, Secp256k1, VerifyOnly,
@@ -153,6 +153,12 @@ impl Channels {
         digest(&self.gateway_separator, &open.eip712_hash_struct())
     }
 
+    /// What the payer's authorizer signs to end a window before it is used up.
+    #[must_use]
+    pub fn tick_close_digest(&self, close: &TickClose) -> B256 {
+        digest(&self.gateway_separator, &close.eip712_hash_struct())
+    }
+
     /// Checks that the contract would take this signature for that of `signer`, which must not be zero.
     ///
     /// The key is recovered, since only that proves `v`, without which the claim would revert and with it the whole
@@ -161,8 +167,30 @@ impl Channels {
     /// # Errors
     /// As [`SignatureError`] says.
     pub fn verify(&self, signed: &SignedVoucher, signer: Address) -> Result<(), SignatureError> {
-        let (compact, v) = split_signature(&signed.signature)?;
-        let found = address_of(&self.recover(self.voucher_digest(&signed.voucher), compact, v)?);
+        self.verify_signer(self.voucher_digest(&signed.voucher), &signed.signature, signer)
+    }
+
+    /// Checks that `signer`, which must not be zero, wants the window to end.
+    ///
+    /// # Errors
+    /// As [`SignatureError`] says.
+    pub fn verify_tick_close(
+        &self,
+        close: &TickClose,
+        signature: &[u8; 65],
+        signer: Address,
+    ) -> Result<(), SignatureError> {
+        self.verify_signer(self.tick_close_digest(close), signature, signer)
+    }
+
+    fn verify_signer(
+        &self,
+        digest: B256,
+        signature: &[u8; 65],
+        signer: Address,
+    ) -> Result<(), SignatureError> {
+        let (compact, v) = split_signature(signature)?;
+        let found = address_of(&self.recover(digest, compact, v)?);
         if found != signer || signer == Address::ZERO {
             return Err(SignatureError::OtherSigner { expected: signer, found });
         }

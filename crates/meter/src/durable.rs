@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, and directories that have one owner.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -33,21 +33,12 @@ pub(crate) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error)
     move |source| FileError::System { doing, path, source }
 }
 
-/// Makes the directory and takes its lock `name`, which is held until the file is dropped or the process dies.
+/// Makes the directory, durably, and takes its lock `name`, which is held until the file is dropped or the process dies.
 pub(crate) fn lock(dir: &Path, name: &str) -> Result<File, FileError> {
-    fs::create_dir_all(dir).map_err(failed("create", dir))?;
+    residual_durable::make_dir(dir).map_err(failed("create", dir))?;
     let path = dir.join(name);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(FileError::InUse { path }),
-        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
-    }
+    let held = residual_durable::lock(&path).map_err(failed("lock", &path))?;
+    held.ok_or(FileError::InUse { path })
 }
 
 /// Where [`draft`] writes what is to become `path`.
@@ -89,16 +80,30 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
 }
 
 fn flush_directory_of(path: &Path) -> Result<(), FileError> {
-    // Only POSIX systems can flush a directory; elsewhere renaming and removing are durable by themselves.
-    if cfg!(unix) {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("flush the directory of", path))?;
-    }
-    Ok(())
+    let dir = path.parent().unwrap_or(Path::new("."));
+    residual_durable::flush_dir(dir).map_err(failed("flush the directory of", path))
 }
 
 /// Replaces the content of `path`, durably and as a whole.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    draft(path, std::iter::once(bytes))?;
-    adopt_draft(path)
+    residual_durable::write(path, bytes).map_err(failed("replace", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MET-1: a log is there after a power cut only if each directory above it is.
+    #[test]
+    fn met_1_every_directory_that_a_log_lies_in_is_flushed() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("meter/gateway");
+        let flushed = residual_durable::flushed_by(|| drop(lock(&dir, "lock").unwrap()));
+        assert_eq!(flushed, [temp.path().to_owned(), temp.path().join("meter")]);
+        let held = lock(&dir, "lock").unwrap();
+        assert!(matches!(lock(&dir, "lock"), Err(FileError::InUse { .. })));
+        drop(held);
+        let file = dir.join("file");
+        assert_eq!(residual_durable::flushed_by(|| replace(&file, b"x").unwrap()), [dir]);
+    }
 }

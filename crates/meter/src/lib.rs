@@ -39,4 +39,4 @@ pub use purse::{
     OpenPurseError, OpenWindowError, PromiseError, Purse, RESERVED_TICKS, ResumeError, TickError, WindowPlan,
 };
 pub use segments::{DecodeError, Segment, SegmentError, Usage, decode_records, decode_segment};
-pub use ticks::{MAX_TICKS, SignedTickOpen, Tick, TickSeed};
+pub use ticks::{MAX_TICKS, SignedTickOpen, Tick, TickSeed, TickTextError};

@@ -165,7 +165,7 @@ pub enum OpenChannelError {
         /// The channel's.
         found_s: u64,
     },
-    /// The gateway is full.
+    /// The gateway is full of channels that were charged.
     #[error("expected fewer than {max} open channels, found as many; try again later or use another gateway")]
     TooMany {
         /// The most that are held.
@@ -217,7 +217,8 @@ impl Meter {
     }
 
     /// Serves a channel from now on. `escrow` is what the ledger has confirmed (CH-3). Opening an open channel again
-    /// reconciles it. Nothing is written before the first charge.
+    /// reconciles it. Nothing is written before the first charge. When as many are open as may be, the oldest that was
+    /// never charged is forgotten: whoever comes back to it opens it again.
     ///
     /// # Errors
     /// [`OpenChannelError`]; nothing has changed then.
@@ -226,7 +227,8 @@ impl Meter {
         let channel_id = self.channels.channel_id(config);
         let mut state = self.desk.lock();
         let open = state.books.channels();
-        if open.len() >= self.rules.max_channels && !open.contains_key(&channel_id) {
+        let is_full = open.len() >= self.rules.max_channels && !open.contains_key(&channel_id);
+        if is_full && !state.books.forget_untouched() {
             return Err(OpenChannelError::TooMany { max: self.rules.max_channels });
         }
         state.books.open_channel(channel_id, config);

@@ -133,7 +133,7 @@ pub enum OpenWindowError {
     Free,
     /// The gateway says that less was charged than it has claimed, or more than was let go.
     #[error(
-        "expected {at_least} to {at_most} to be charged so far, found {found} by the gateway's word; do not pay it, and          close the channel"
+        "expected {at_least} to {at_most} to be charged so far, found {found} by the gateway's word; do not pay it, and close the channel"
     )]
     Base {
         /// What the ledger says was claimed.

@@ -3,7 +3,7 @@
 //! `tick_0` is the root that the payer has signed; `tick_i` is what hashes to `tick_{i-1}` by SHA-256. Who shows `tick_i`
 //! was given `i` ticks by the payer, who alone knows the chain's other end.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use alloy_primitives::B256;
 use residual_primitives::{Amount, signed::TickOpen};
@@ -52,6 +52,40 @@ pub struct Tick {
     pub index: u32,
     /// What hashes to the tick before it.
     pub preimage: B256,
+}
+
+/// A text that is no tick. It does not repeat the text, which may be one but for its form.
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "expected a tick as `<channel>; <index>; <preimage>`, the first and the last 0x and 64 hexadecimal digits in lower \
+     case, the index a decimal number, found something else; write it so"
+)]
+pub struct TickTextError;
+
+impl Tick {
+    /// The HTTP header of a request that a tick pays for.
+    pub const HEADER: &str = "residual-tick";
+
+    /// The tick as that header has it: `<channel>; <index>; <preimage>`. Not by `Display`, lest it be shown by accident.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{}; {}; {}", self.channel_id, self.index, self.preimage)
+    }
+}
+
+impl FromStr for Tick {
+    type Err = TickTextError;
+
+    /// Reads what [`Tick::to_text`] writes, and no other form of it.
+    fn from_str(text: &str) -> Result<Self, TickTextError> {
+        let mut parts = text.splitn(3, "; ");
+        let mut next = || parts.next().ok_or(TickTextError);
+        let (channel_id, index, preimage) = (next()?, next()?, next()?);
+        let word = |text: &str| text.parse::<B256>().map_err(|_| TickTextError);
+        let index = index.parse().map_err(|_| TickTextError)?;
+        let tick = Self { channel_id: word(channel_id)?, index, preimage: word(preimage)? };
+        if tick.to_text() == text { Ok(tick) } else { Err(TickTextError) }
+    }
 }
 
 impl fmt::Debug for Tick {
@@ -128,7 +162,50 @@ impl fmt::Debug for TickChain {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Each tick has one text, and nothing near it is another's.
+        #[test]
+        fn a_tick_has_one_text(channel in any::<[u8; 32]>(), index: u32, preimage in any::<[u8; 32]>(), at in 0..200_usize, byte in 0x20..0x7f_u8) {
+            let tick = Tick { channel_id: channel.into(), index, preimage: preimage.into() };
+            let text = tick.to_text();
+            prop_assert_eq!(text.parse(), Ok(tick));
+            let mut other = text.clone().into_bytes();
+            let at = at % other.len();
+            other[at] = byte;
+            let other = String::from_utf8(other).unwrap();
+            if let Ok(read) = other.parse::<Tick>() {
+                prop_assert_eq!(read.to_text(), other);
+            }
+        }
+    }
+
+    #[test]
+    fn another_form_of_a_tick_is_none() {
+        let tick = Tick { channel_id: B256::repeat_byte(0xab), index: 7, preimage: B256::repeat_byte(0xcd) };
+        let text = tick.to_text();
+        let (channel, preimage) = (&text[..66], &text[text.len() - 66..]);
+        for wrong in [
+            String::new(),
+            channel.to_owned(),
+            text.replace("; ", ";"),
+            text.replace("; ", ", "),
+            text.replace("0x", ""),
+            text.to_uppercase(),
+            format!("{channel}; +7; {preimage}"),
+            format!("{channel}; 07; {preimage}"),
+            format!("{channel}; 4294967296; {preimage}"),
+            format!("{text}; more"),
+            format!(" {text}"),
+            format!("{text} "),
+        ] {
+            assert_eq!(wrong.parse::<Tick>(), Err(TickTextError), "{wrong}");
+        }
+        assert!(!TickTextError.to_string().contains(preimage));
+    }
 
     #[test]
     fn each_tick_hashes_to_the_one_before() {

@@ -26,6 +26,15 @@ sol! {
         uint128 maxClaimableAmount;
     }
 
+    /// The receiver's word that `amount` of a channel goes back to its payer, good for the channel's refund number `nonce`
+    /// alone, so that it is carried out once however often it is sent.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Refund {
+        bytes32 channelId;
+        uint256 nonce;
+        uint128 amount;
+    }
+
     /// The payer's anchor of a window of uses on a channel: up to `maxTicks` of `unitPrice` each, counted by `gateway`
     /// from `base` on, each paid for by one preimage of the hash chain that ends in `root`. `termsHash` is the hash of
     /// what a use is.
@@ -38,6 +47,15 @@ sol! {
         uint32 maxTicks;
         bytes32 root;
         bytes32 termsHash;
+    }
+
+    /// The payer's wish that `gateway` end the window `root` of a channel before it is used up. It ends that one and no
+    /// other, however often it is shown.
+    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct TickClose {
+        address gateway;
+        bytes32 channelId;
+        bytes32 root;
     }
 
     /// A buyer's wish for the key of one version, answered only to `hpkePublicKey` and only by `gateway`.
@@ -134,7 +152,7 @@ mod tests {
 
     /// Written out after EIP-712 by hand: the type string, the fields in words, the domain.
     #[test]
-    fn a_window_is_signed_over_all_of_its_fields() {
+    fn a_window_and_its_end_are_signed_over_all_of_their_fields() {
         let (gateway, channels) = (Address::repeat_byte(1), Address::repeat_byte(2));
         let open = TickOpen {
             gateway,
@@ -163,5 +181,12 @@ mod tests {
         let domain = keccak256([keccak256(domain_types).to_vec(), domain.abi_encode()].concat());
         let digest = keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat());
         assert_eq!(open.eip712_signing_hash(&gateway_domain(9, channels)), digest);
+
+        let close = TickClose { gateway, channelId: open.channelId, root: open.root };
+        let types = "TickClose(address gateway,bytes32 channelId,bytes32 root)";
+        let fields = (gateway, open.channelId, open.root);
+        let message = keccak256([keccak256(types).to_vec(), fields.abi_encode()].concat());
+        let digest = keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat());
+        assert_eq!(close.eip712_signing_hash(&gateway_domain(9, channels)), digest);
     }
 }

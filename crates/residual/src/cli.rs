@@ -1,6 +1,9 @@
 //! The grammar of the command line. What a word means is decided by `client`; here it is only read.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use residual_gateway::Serving;
@@ -46,7 +49,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make a data directory: with an embedded ledger, or for a chain behind --rpc-url
     Init(Init),
-    /// Run a node: the embedded ledger, served as JSON-RPC on loopback, and a gateway, until interrupted
+    /// Run a node until interrupted: the embedded ledger, served as JSON-RPC on loopback, and a gateway; for a chain behind
+    /// a JSON-RPC the gateway alone
     Up(Up),
     /// Watch real data earn: the whole loop on a fresh embedded ledger, and its audit
     Demo(Demo),
@@ -131,7 +135,7 @@ pub(crate) struct Init {
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Where the JSON-RPC listens; a loopback address
+    /// Where the embedded ledger's JSON-RPC listens; a loopback address
     #[arg(long, env = "RESIDUAL_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8545")]
     pub(crate) listen: SocketAddr,
     /// Where the gateway's HTTP listens; port 0 is any that is free
@@ -146,6 +150,9 @@ pub(crate) struct Up {
     /// An origin whose web pages may do more than read through the gateway, as https://market.example; repeatable
     #[arg(long = "gateway-origin", value_name = "ORIGIN")]
     pub(crate) gateway_origins: Vec<String>,
+    /// A proxy in front of the gateway, whose word is taken for whom it speaks for (Forwarded, X-Forwarded-For); repeatable
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+    pub(crate) trusted_proxies: Vec<IpAddr>,
     /// A model that the gateway serves, paid by the call: with the publisher's keys if they are here, else
     /// ASSET=LICENCE with a licence of the gateway's account; repeatable
     #[arg(long = "serve", value_name = "ASSET[=LICENCE]", value_parser = crate::commands::serving)]
@@ -189,11 +196,14 @@ pub(crate) struct Use {
     /// The most that one call may cost, in whole tokens
     #[arg(long, value_name = "TOKENS", default_value = "0.1")]
     pub(crate) max_price: String,
-    /// The most that the channel may ever hold or promise, in whole tokens
+    /// The most that the channels may ever hold or promise, in whole tokens
     #[arg(long, value_name = "TOKENS", default_value = "5")]
     pub(crate) budget: String,
-    /// Have back what is left in the channel instead
-    #[arg(long, conflicts_with = "inputs")]
+    /// Sign once for so many calls, 1 to 1024, and pay each by a tick; a gateway that cheats could take that many
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) window: Option<u32>,
+    /// Have back what is left in the channels instead
+    #[arg(long, conflicts_with_all = ["inputs", "window"])]
     pub(crate) refund: bool,
 }
 
@@ -220,6 +230,9 @@ pub(crate) enum Usage {
         url: String,
         /// The gateway's account
         gateway: String,
+        /// Take an http:// gateway that is not on this machine
+        #[arg(long)]
+        allow_http: bool,
     },
 }
 

@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf};
 
 use residual_client::{
-    AccountError, AuditError, ChannelError, ClientError, DeployError, ExtractError, FetchError, GatewayError,
-    GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError, RelayError,
-    ReleaseError, ServeError, SpendError, StoreError, TransferError, UsageError, is_refusal,
+    AccountError, AuditError, ChannelError, ClientError, DeployError, EpochError, ExtractError, FetchError,
+    GatewayError, GetError, HomeError, KeyError, LedgerError, LicenseError, PayError, PublishError,
+    RelayError, ReleaseError, ServeError, SpendError, StoreError, TransferError, UsageError, is_refusal,
 };
 use residual_gateway::{ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
@@ -40,7 +40,8 @@ pub(crate) enum Failure {
     )]
     NoRpcUrl,
     #[error(
-        "`residual up` serves an embedded ledger, and --rpc-url names another: leave it out, or leave `up` out"
+        "expected a data directory that was made for a chain behind --rpc-url, found none, or one with an embedded ledger: leave \
+         --rpc-url out, or make one first with `residual init --rpc-url`"
     )]
     NothingToServe,
     #[error("signed payment {file}: {reason}; expected what `--sign` printed")]
@@ -49,10 +50,12 @@ pub(crate) enum Failure {
     Client(#[from] ClientError),
     #[error("expected a gateway: name one with --gateway, or let `residual up` run in this data directory")]
     NoGateway,
-    #[error("expected a gateway's address as https://..., or http://... on this machine, found {found:?}")]
-    GatewayUrl { found: String },
-    #[error("the gateway: {reason}")]
+    #[error(transparent)]
+    Remote(#[from] GatewayError),
+    #[error("expected to set up HTTP, found: {reason}")]
     Http { reason: String },
+    #[error("the answer broke off ({reason}), and {paid}: repeat the call")]
+    AnswerLost { paid: String, reason: String },
     #[error("input {}: {source}", path.display())]
     Input {
         path: PathBuf,
@@ -61,8 +64,8 @@ pub(crate) enum Failure {
     },
     #[error("input {}: expected at most {max} bytes, found more: send less at once", path.display())]
     InputTooLarge { path: PathBuf, max: u64 },
-    #[error("the gateway did not serve the call ({status}), and nothing was charged: {detail}")]
-    NotServed { status: u16, detail: String },
+    #[error("the gateway did not serve the call ({status}), and {paid}: {detail}")]
+    NotServed { status: u16, paid: String, detail: String },
     #[error(
         "expected development mode for --demo, found a data directory made without it: use another with --data-dir"
     )]
@@ -124,7 +127,6 @@ impl Failure {
             | Self::NoRpcUrl
             | Self::NothingToServe
             | Self::NoGateway
-            | Self::GatewayUrl { .. }
             | Self::Input { .. }
             | Self::InputTooLarge { .. }
             | Self::DemoElsewhere
@@ -136,10 +138,13 @@ impl Failure {
                 StartError::Blocks(_) => HOME,
                 StartError::Token(_) => LEDGER,
                 StartError::Meter(error) => channel(error),
+                StartError::Log(error) => epoch(error),
                 StartError::Service(ServiceError::Serve(error)) => serve(error),
                 StartError::Service(_) => REFUSED,
             },
-            Self::Http { .. } => LEDGER,
+            Self::Remote(error) => gateway(error),
+            Self::Http { .. } => FAILED,
+            Self::AnswerLost { .. } => LEDGER,
             Self::NotServed { .. } => REFUSED,
             Self::Spend(error) => spend(error),
             Self::Usage(error) => usage(error),
@@ -186,7 +191,10 @@ fn client(error: &ClientError) -> u8 {
         | ClientError::OtherLedger { .. }
         | ClientError::NoCurrency
         | ClientError::NoDeployment { .. } => USAGE,
-        ClientError::Unfinished { .. } | ClientError::InUse { .. } | ClientError::Ledger(_) => HOME,
+        ClientError::Unfinished { .. }
+        | ClientError::GatewayRuns
+        | ClientError::InUse { .. }
+        | ClientError::Ledger(_) => HOME,
         ClientError::Deploy(DeployError::Transact { source, .. }) if is_refusal(source) => REFUSED,
         ClientError::Silent { .. }
         | ClientError::Connect(_)
@@ -216,8 +224,14 @@ fn spend(error: &SpendError) -> u8 {
         | SpendError::TooDear { .. }
         | SpendError::Budget { .. }
         | SpendError::Refused { .. }
-        | SpendError::Dishonest { .. } => REFUSED,
-        SpendError::Promise(_) => HOME,
+        | SpendError::NoRefund { .. }
+        | SpendError::Dishonest { .. }
+        | SpendError::NoWindows
+        | SpendError::OtherTerms { .. }
+        | SpendError::Window(_)
+        | SpendError::Resume(_) => REFUSED,
+        SpendError::Standing(_) => LEDGER,
+        SpendError::Promise(_) | SpendError::Tick(_) => HOME,
         SpendError::Channel(error) => channel(error),
         SpendError::Home(error) => home(error),
         SpendError::Ledger(error) => ledger(error),
@@ -243,7 +257,7 @@ fn account(error: &AccountError) -> u8 {
         | AccountError::NoPassword
         | AccountError::PasswordsDiffer
         | AccountError::Address(_) => USAGE,
-        AccountError::Development(_) | AccountError::Keystore(_) => REFUSED,
+        AccountError::Development(_) | AccountError::Keystore(_) | AccountError::NoGas { .. } => REFUSED,
         AccountError::Home(error) => home(error),
         AccountError::Ledger(error) => ledger(error),
     }
@@ -338,9 +352,18 @@ fn channel(error: &ChannelError) -> u8 {
         ChannelError::Unknown { .. } => NOT_THERE,
         ChannelError::NothingLeft { .. } | ChannelError::NotPayer { .. } | ChannelError::Serve(_) => REFUSED,
         ChannelError::Purse(_) | ChannelError::Meter(_) | ChannelError::Commit(_) => HOME,
+        ChannelError::Epoch(error) => epoch(error),
         ChannelError::Deposit(error) => pay(error),
         ChannelError::Home(error) => home(error),
         ChannelError::Ledger(error) => ledger(error),
+    }
+}
+
+fn epoch(error: &EpochError) -> u8 {
+    match error {
+        EpochError::Usage(error) => usage(error),
+        EpochError::Ledger(error) => ledger(error),
+        EpochError::Rotate(_) | EpochError::Segment(_) | EpochError::Log(_) | EpochError::File(_) => HOME,
     }
 }
 
@@ -351,6 +374,7 @@ fn ledger(error: &LedgerError) -> u8 {
         | LedgerError::UnknownVersion { .. } => NOT_THERE,
         LedgerError::Home(error) => home(error),
         LedgerError::Journal(_) => HOME,
+        LedgerError::ActsAsGateway { .. } => USAGE,
         error if error.is_refusal() => REFUSED,
         _ => LEDGER,
     }

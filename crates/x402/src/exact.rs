@@ -11,10 +11,16 @@ pub const SCHEME: &str = "exact";
 
 /// The peers' names of failures.
 pub mod reason {
+    /// Of another version of the protocol.
+    pub const VERSION: &str = "invalid_x402_version";
+    /// Of another scheme.
+    pub const SCHEME: &str = "invalid_exact_evm_scheme";
     /// No authorization.
     pub const PAYLOAD: &str = "invalid_payload";
     /// Of another chain.
-    pub const NETWORK: &str = "invalid_network";
+    pub const NETWORK: &str = "invalid_exact_evm_network_mismatch";
+    /// What a server asks for is nothing that this facilitator carries out.
+    pub const REQUIREMENTS: &str = "invalid_payment_requirements";
     /// Not signed by who pays.
     pub const SIGNATURE: &str = "invalid_exact_evm_signature";
     /// To somebody else.
@@ -27,6 +33,8 @@ pub mod reason {
     pub const VALID_AFTER: &str = "invalid_exact_evm_payload_authorization_valid_after";
     /// Used before.
     pub const NONCE_USED: &str = "invalid_exact_evm_nonce_already_used";
+    /// The payer has less.
+    pub const BALANCE: &str = "invalid_exact_evm_insufficient_balance";
     /// The ledger refuses it.
     pub const REFUSED: &str = "invalid_exact_evm_transaction_failed";
     /// The ledger could not be asked.

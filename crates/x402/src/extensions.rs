@@ -1,12 +1,19 @@
 //! The extensions that are offered: `payment-identifier`, by which a client names a payment so that repeating it does
-//! not pay twice, and `bazaar`, by which crawlers learn what a resource takes and gives.
+//! not pay twice, `bazaar`, by which crawlers learn what a resource takes and gives, and `residual-windows`, by which
+//! clients of this project learn that many calls can be paid by one signature. Other clients pass over what they do not
+//! know.
 
+use residual_primitives::{Amount, B256};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The name of the extension by which a client names its payment.
 pub const PAYMENT_IDENTIFIER: &str = "payment-identifier";
 /// The name of the extension that describes a resource.
 pub const BAZAAR: &str = "bazaar";
+
+/// The name of the extension that offers windows of ticks.
+pub const WINDOWS: &str = "residual-windows";
 
 const SCHEMA: &str = "https://json-schema.org/draft/2020-12/schema";
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
@@ -108,6 +115,45 @@ pub fn bazaar(input: &Value, input_schema: &Value, output: &Value) -> Value {
     })
 }
 
+/// What a window of ticks is to be, of a resource that can be paid so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Windows {
+    /// What a tick pays: the price of one unit, in the smallest unit of the token.
+    pub unit_price: Amount,
+    /// The most ticks of a window.
+    pub max_ticks: u32,
+    /// The hash of what a use is: the id of the terms that the price is of.
+    pub terms_hash: B256,
+}
+
+impl Windows {
+    /// What a server declares.
+    #[must_use]
+    pub fn declared(&self) -> Value {
+        let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+        json!({
+            "info": self,
+            "schema": {
+                "$schema": SCHEMA,
+                "type": "object",
+                "properties": {
+                    "unitPrice": text("^[0-9]{1,39}$"),
+                    "maxTicks": { "type": "integer", "minimum": 1 },
+                    "termsHash": text("^0x[0-9a-f]{64}$"),
+                },
+                "required": ["unitPrice", "maxTicks", "termsHash"],
+            },
+        })
+    }
+
+    /// What a server has declared; none when it opens no windows, or says so in a form that is not known here.
+    #[must_use]
+    pub fn offered(extensions: &Map<String, Value>) -> Option<Self> {
+        Self::deserialize(extensions.get(WINDOWS)?.get("info")?).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +184,20 @@ mod tests {
         let mut none = Map::new();
         name_payment(&mut none, "0123456789abcdef");
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn windows_are_offered_or_not() {
+        let windows =
+            Windows { unit_price: Amount(2_000), max_ticks: 1_024, terms_hash: B256::repeat_byte(7) };
+        let declared = |value| Map::from_iter([(WINDOWS.to_owned(), value)]);
+        assert_eq!(Windows::offered(&declared(windows.declared())), Some(windows));
+        assert_eq!(windows.declared()["info"]["unitPrice"], "2000");
+        assert_eq!(Windows::offered(&Map::new()), None);
+        for other in
+            [json!(null), json!("text"), json!({ "info": {} }), json!({ "info": { "maxTicks": -1 } })]
+        {
+            assert_eq!(Windows::offered(&declared(other)), None);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! understand ours and we theirs.
 //!
 //! Owns: the three headers and their encoding, what a 402 asks for, the payloads of the schemes `batch-settlement` and
-//! `exact` (EIP-3009) on EVM chains, the extensions `payment-identifier` and `bazaar`, and the peers' names of failures.
+//! `exact` (EIP-3009) on EVM chains, the extensions `payment-identifier` and `bazaar` and this project's own, and the peers' names of failures.
 //! Refuses: whether a payment is good (the meter's and the ledger's), HTTP itself, keys and the clock. What comes from a
 //! peer is held to the limits that are named here before anything is made of it.
 //!

@@ -179,6 +179,7 @@ fn meter() -> Vec<Seed> {
     };
     purse.open_window(&plan, &TickSeed::new([6; 32]), sign).unwrap();
     let window = fs::read(&path).unwrap();
+    let tick = purse.tick().unwrap().to_text().into_bytes();
 
     let [first, second] = records;
     let [whole, next] = segments;
@@ -188,6 +189,7 @@ fn meter() -> Vec<Seed> {
         ("meter_segment", "first", whole),
         ("meter_segment", "second", next),
         ("voucher", "voucher", voucher),
+        ("tick", "tick", tick),
         ("purse", "promised", promised),
         ("purse", "window", window),
     ]

@@ -13,10 +13,11 @@ use std::{
     time::Duration,
 };
 
+use residual_durable as durable;
+
 use super::{BlockSource, BlockStore, Put, StoreError};
 use crate::{
     block::{Block, BlockError, BlockId},
-    durable,
     limits::MAX_BLOCK_BYTES,
 };
 
@@ -43,7 +44,9 @@ impl DirectoryStore {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
         let incoming = root.join("incoming");
-        fs::create_dir_all(&incoming).map_err(|error| failed("create", &incoming, 0, error))?;
+        for directory in [&root, &incoming] {
+            durable::make_dir(directory).map_err(|error| failed("create", directory, 0, error))?;
+        }
         for entry in fs::read_dir(&incoming).map_err(|error| failed("read", &incoming, 0, error))?.flatten() {
             let abandoned = entry
                 .metadata()
@@ -137,7 +140,7 @@ impl BlockStore for DirectoryStore {
         let mut shards = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
         shards.insert(self.root.clone());
         for shard in &shards {
-            if let Err(error) = durable::flush_directory(shard) {
+            if let Err(error) = durable::flush_dir(shard) {
                 let failure = failed("flush", shard, 0, error);
                 self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(shards);
                 return Err(failure);

@@ -11,6 +11,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use residual_inference::{Answers, Fault, Input, MediaType, RequestError, Served};
+use residual_meter::Tick;
 use residual_primitives::{Amount, AssetId};
 use residual_x402::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, SettleResponse, encode};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ struct Refunded {
             headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
         (status = 404, description = "No such model is served here.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 405, description = "A payment, and nothing to be served: POST an input.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The payment or its name was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The payment or its name was used for another request, or this one was repeated too often: the problem's type says which.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn price(
@@ -85,7 +86,7 @@ pub(crate) async fn price(
     Ok(answer(outcome, |response| response))
 }
 
-/// Calls a model, paid by x402 v2: without a payment the answer is 402 and says what is asked for.
+/// Calls a model, paid by x402 v2 or by a tick of a window: without a payment the answer is 402 and says what is asked for.
 #[utoipa::path(
     post,
     path = "/v1/assets/{asset}/inference",
@@ -94,6 +95,7 @@ pub(crate) async fn price(
     params(
         ("asset" = words::Asset, Path, description = "The model."),
         ("payment-signature" = Option<String>, Header, description = "An x402 v2 payment, base64 of its JSON."),
+        ("residual-tick" = Option<String>, Header, description = "Instead, the next tick of a window, for a call of one unit: `<channel>; <index>; <preimage>`, the first and the last 0x and 64 hexadecimal digits, the index from 1."),
     ),
     request_body(
         description = "An image (PNG, JPEG), a tensor (npy), or JSON with `image` (base64) or `tensor` (nested numbers).",
@@ -104,7 +106,7 @@ pub(crate) async fn price(
         (status = 402, description = "It is to be paid, or paid otherwise.", body = ProblemBody, content_type = "application/problem+json",
             headers(("payment-required" = String, description = "What is asked for: base64 of JSON (x402 v2)."))),
         (status = 404, description = "No such model is served here.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The payment or its name was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The payment or its name was used for another request, this one was repeated too often, or it is not the window's next tick: the problem's type says which.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn predict(
@@ -133,7 +135,14 @@ pub(crate) async fn predict(
     };
     let call = call(&app, service, units, &uri, &headers, &body)?;
     let work = run(Arc::clone(&app), model, input);
-    let outcome = payment::paid(&app, call, headers.get(PAYMENT_SIGNATURE), work).await?;
+    let outcome = match (headers.get(Tick::HEADER), headers.get(PAYMENT_SIGNATURE)) {
+        (None, payment) => payment::paid(&app, call, payment, work).await?,
+        (Some(tick), None) => payment::ticked(&app, call, tick, work).await?,
+        (Some(_), Some(_)) => {
+            let detail = "expected one payment, found a tick and another; send one of them";
+            return Err(Problem::invalid(detail).into());
+        }
+    };
     let npy = headers.get(header::ACCEPT).is_some_and(|accept| accept == NPY);
     Ok(answer(outcome, |answers| written(service, answers, npy)))
 }
@@ -236,6 +245,7 @@ fn call(
         unit_price: service.unit_price,
         units,
         price,
+        terms: service.terms.0,
         digest: residual_client::digest_of_parts(&parts),
         discovery: Arc::clone(&service.discovery),
     })

@@ -4,6 +4,7 @@ mod about;
 pub(crate) mod assets;
 mod channels;
 mod content;
+mod facilitator;
 mod inference;
 mod keys;
 mod licences;
@@ -11,6 +12,7 @@ mod payouts;
 mod quotes;
 mod terms;
 mod usage;
+mod windows;
 mod words;
 
 use std::sync::Arc;
@@ -45,6 +47,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(assets::list))
         .routes(routes!(assets::show))
         .routes(routes!(inference::price, inference::predict))
+        .routes(routes!(facilitator::supported))
+        .routes(routes!(facilitator::verify))
+        .routes(routes!(facilitator::settle))
         .routes(routes!(assets::versions))
         .routes(routes!(terms::offered))
         .routes(routes!(terms::show))
@@ -54,6 +59,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::request))
         .routes(routes!(content::show))
         .routes(routes!(channels::show))
+        .routes(routes!(windows::show, windows::open))
+        .routes(routes!(windows::close))
         .routes(routes!(payouts::list))
         .routes(routes!(usage::list))
         .routes(routes!(usage::epoch))

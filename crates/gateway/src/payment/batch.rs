@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use residual_client::{ChannelView, LedgerError, SignedDeposit, now_s};
-use residual_meter::{ChannelState as Metered, Charge, ChargeError, SignedVoucher};
+use residual_meter::{ChannelState as Metered, Charge, ChargeError, CommitError, SignedVoucher};
 use residual_primitives::{Amount, B256, signed::ChannelConfig};
 use residual_x402::{
     PaymentPayload, SettleResponse,
@@ -10,15 +10,19 @@ use residual_x402::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Call, Outcome, Refusal, request_id, shop::refused};
+use super::{Call, Outcome, Refusal, confirmed, request_id, shop::refused};
 use crate::{App, problem::Problem};
 
+/// What is said to whom waited for a channel's turn in vain.
+pub(super) const BUSY: &str =
+    "another request of this channel is still being served; send one at a time, or open another";
+
 /// A channel whose turn it is.
-struct Channel<'a> {
-    app: &'a App,
+pub(super) struct Channel<'a> {
+    pub(super) app: &'a App,
     call: &'a Call,
-    config: ChannelConfig,
-    id: B256,
+    pub(super) config: ChannelConfig,
+    pub(super) id: B256,
     /// Whether the payer gave the payment a name of its own.
     named: bool,
     view: OwnedMutexGuard<Option<ChannelView>>,
@@ -33,13 +37,14 @@ pub(super) async fn serve<T>(
     work: impl Future<Output = Result<T, Problem>> + Send,
 ) -> Result<Outcome<T>, Refusal> {
     let payload = payment.batch().map_err(|error| app.shop.unpaid(call, reason::PAYLOAD, error))?;
-    let (mut channel, signed) = Channel::take(app, call, &payload, name.is_some()).await?;
+    let config = ChannelConfig::from(payload.config());
+    let (mut channel, signed) = Channel::take(app, call, config, payload.voucher(), name.is_some()).await?;
     let mut deposited = None;
     match &payload {
         Payload::Refund { amount, .. } => {
             return channel.refund(&signed, *amount).await.map(Outcome::Refunded);
         }
-        Payload::Deposit { deposit, .. } => deposited = channel.deposit(deposit, &signed).await?,
+        Payload::Deposit { deposit, .. } => deposited = channel.deposit(deposit, &signed, call.price).await?,
         Payload::Voucher { .. } => channel.open().await?,
     }
     let charge = Charge {
@@ -73,19 +78,19 @@ pub(super) async fn serve<T>(
 
 impl<'a> Channel<'a> {
     /// Waits for the channel's turn, if it is one that was asked for and the voucher is signed by who signs its vouchers.
-    async fn take(
+    pub(super) async fn take(
         app: &'a App,
         call: &'a Call,
-        payload: &Payload,
+        config: ChannelConfig,
+        voucher: &WireVoucher,
         named: bool,
     ) -> Result<(Self, SignedVoucher), Refusal> {
-        let config = ChannelConfig::from(payload.config());
         app.shop
             .check_channel(call, &config)
             .map_err(|(word, detail)| app.shop.unpaid(call, word, detail))?;
         let id = app.client.channels().channel_id(&config);
-        if id != payload.voucher().channel_id {
-            let found = payload.voucher().channel_id;
+        if id != voucher.channel_id {
+            let found = voucher.channel_id;
             let detail = format!(
                 "expected a voucher on {id}, the channel of this configuration, found one on {found}"
             );
@@ -93,24 +98,31 @@ impl<'a> Channel<'a> {
         }
         // Whoever does not sign the channel's vouchers neither takes its turn nor makes the ledger be asked.
         let forged = |error| app.shop.unpaid(call, reason::SIGNATURE, error);
-        let WireVoucher { signature, .. } = payload.voucher();
-        let signed = SignedVoucher::new(payload.voucher().voucher(), signature).map_err(forged)?;
+        let signed = SignedVoucher::new(voucher.voucher(), &voucher.signature).map_err(forged)?;
         app.meter.verify(&signed, config.payerAuthorizer).map_err(forged)?;
-        let seat = app.seats.of(id).lock_owned();
-        let Ok(view) = tokio::time::timeout(app.shop.timeout(), seat).await else {
-            let detail =
-                "another request of this channel is still being served; send one at a time, or open another";
-            return Err(app.shop.unpaid(call, reason::BUSY, detail));
-        };
-        Ok((Self { app, call, config, id, named, view }, signed))
+        let channel = Self::sit(app, call, config, id, named).await;
+        Ok((channel.ok_or_else(|| app.shop.unpaid(call, reason::BUSY, BUSY))?, signed))
     }
 
-    fn unpaid(&self, word: &str, detail: impl ToString) -> Refusal {
+    /// Waits for the turn of a channel, which the caller has shown to be theirs; none when it does not come in time.
+    pub(super) async fn sit(
+        app: &'a App,
+        call: &'a Call,
+        config: ChannelConfig,
+        id: B256,
+        named: bool,
+    ) -> Option<Self> {
+        let seat = app.seats.of(id).lock_owned();
+        let view = tokio::time::timeout(app.shop.timeout(), seat).await.ok()?;
+        Some(Self { app, call, config, id, named, view })
+    }
+
+    pub(super) fn unpaid(&self, word: &str, detail: impl ToString) -> Refusal {
         self.app.shop.unpaid(self.call, word, detail)
     }
 
     /// Makes the channel known to the meter as the ledger has confirmed it, unless it is already.
-    async fn open(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn open(&mut self) -> Result<(), Refusal> {
         let reconciled = |state: Metered| state.escrow.is_some();
         if self.view.is_some() && self.app.meter.channel(self.id).is_some_and(reconciled) {
             return Ok(());
@@ -119,13 +131,13 @@ impl<'a> Channel<'a> {
     }
 
     /// The channel as the meter has it. It may have been forgotten since it was opened, when a segment began.
-    fn metered(&self) -> Result<Metered, Refusal> {
+    pub(super) fn metered(&self) -> Result<Metered, Refusal> {
         let detail = "the channel was put away a moment ago; send the request again";
         self.app.meter.channel(self.id).ok_or_else(|| self.unpaid(reason::UNAVAILABLE, detail))
     }
 
     /// Reads the channel again.
-    async fn refresh(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn refresh(&mut self) -> Result<(), Refusal> {
         let view = self.app.client.confirmed_channel(self.id).await?;
         if view.escrow.balance == Amount::ZERO {
             let detail =
@@ -151,7 +163,10 @@ impl<'a> Channel<'a> {
         let state = self.metered()?;
         let (charged, found) = (state.charged, signed.max_claimable());
         let repeated = found <= state.promised;
-        if repeated || charged.checked_add(charge.amount) == Some(found) {
+        if repeated {
+            return Ok(self.app.repeats.take(self.id.as_slice(), charge.request_id)?);
+        }
+        if charged.checked_add(charge.amount) == Some(found) {
             return Ok(());
         }
         let price = charge.amount;
@@ -173,7 +188,7 @@ impl<'a> Channel<'a> {
         self.app.shop.corrected(self.call, detail, self.state(state.charged), voucher)
     }
 
-    fn state(&self, charged: Amount) -> ChannelState {
+    pub(super) fn state(&self, charged: Amount) -> ChannelState {
         let view = self.view.unwrap_or_default();
         ChannelState {
             channel_id: self.id,
@@ -185,7 +200,12 @@ impl<'a> Channel<'a> {
         }
     }
 
-    fn settled(&self, transaction: String, amount: String, extra: &batch::SettleExtra) -> SettleResponse {
+    pub(super) fn settled(
+        &self,
+        transaction: String,
+        amount: String,
+        extra: &batch::SettleExtra,
+    ) -> SettleResponse {
         SettleResponse {
             success: true,
             error_reason: None,
@@ -210,7 +230,9 @@ impl<'a> Channel<'a> {
             ChargeError::RequestReused { .. } if self.named => Problem::conflict(error).into(),
             // The voucher itself was used before: its payer has forgotten where the channel stands.
             ChargeError::RequestReused { .. } => self.corrected(error),
-            ChargeError::InsideWindow { .. } => Problem::conflict(error).into(),
+            ChargeError::InsideWindow { .. } => {
+                Problem::conflict(error).named("inside-window", "A window is open on the channel").into()
+            }
             ChargeError::UnknownChannel(_) | ChargeError::NotReconciled { .. } => {
                 self.unpaid(reason::UNAVAILABLE, error)
             }
@@ -221,20 +243,17 @@ impl<'a> Channel<'a> {
             | ChargeError::NotNextTick { .. }
             | ChargeError::NotOfTheChain { .. } => Problem::internal(error).into(),
             ChargeError::UnclaimedCap { .. } => Problem::unavailable(error, Duration::from_secs(10)).into(),
-            ChargeError::Commit(error) => {
-                tracing::error!(%error, "a charge could not be recorded; restart the gateway once that is repaired");
-                Problem::unavailable("charges cannot be recorded here at present", Duration::from_secs(60))
-                    .into()
-            }
+            ChargeError::Commit(error) => unrecorded(&error).into(),
         }
     }
 
     /// Carries a signed deposit to the ledger and waits until that has confirmed it. The transaction and the amount; none
-    /// when the same deposit is there already, as after an answer that was lost.
-    async fn deposit(
+    /// when the same deposit is there already, as after an answer that was lost. The voucher is to pay `price` more.
+    pub(super) async fn deposit(
         &mut self,
         deposit: &Deposit,
         signed: &SignedVoucher,
+        price: Amount,
     ) -> Result<Option<(B256, Amount)>, Refusal> {
         let Some(consent) = &deposit.authorization.erc3009_authorization else {
             let detail =
@@ -263,7 +282,7 @@ impl<'a> Channel<'a> {
         // A voucher that would be refused afterwards is refused before the money moves.
         if let Some(known) = self.app.meter.channel(self.id) {
             let (charged, found) = (known.charged, signed.max_claimable());
-            if found > known.promised && charged.checked_add(self.call.price) != Some(found) {
+            if found > known.promised && charged.checked_add(price) != Some(found) {
                 let detail =
                     format!("expected a voucher of {charged} charged so far and the price, found {found}");
                 return Err(self.corrected(detail));
@@ -281,7 +300,7 @@ impl<'a> Channel<'a> {
         let outcome = self.app.client.sponsor_deposit(&self.app.account, &order).await;
         let transaction = match outcome {
             Ok(deposited) => {
-                self.wait_final(deposited.block).await?;
+                confirmed(self.app, deposited.block).await?;
                 Some((deposited.transaction, deposit.amount))
             }
             Err(error) => {
@@ -298,17 +317,6 @@ impl<'a> Channel<'a> {
         Ok(transaction)
     }
 
-    async fn wait_final(&self, block: u64) -> Result<(), Refusal> {
-        match tokio::time::timeout(self.app.shop.timeout(), self.app.client.wait_final(block)).await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => {
-                let detail =
-                    "the ledger has the transaction and has not confirmed it yet; send the request again";
-                Err(Problem::unavailable(detail, std::time::Duration::from_secs(10)).into())
-            }
-        }
-    }
-
     /// Claims what was charged and gives the payer back the rest, or `amount` of it.
     async fn refund(
         &mut self,
@@ -323,11 +331,15 @@ impl<'a> Channel<'a> {
                 format!("expected a voucher of exactly {charged}, what was charged so far, found {found}");
             return Err(self.corrected(detail));
         }
-        let balance = self.view.unwrap_or_default().escrow.balance;
+        // What waits for its withdrawal goes back by that: given back here too, it would be taken from what was charged.
+        let view = self.view.unwrap_or_default();
+        let balance = view.escrow.covers();
         let left = Amount(balance.0.saturating_sub(metered.charged.0));
         if left == Amount::ZERO {
-            let detail =
-                format!("nothing is left to give back: {} of {balance} units were charged", metered.charged);
+            let detail = format!(
+                "nothing is left to give back: {} of {balance} units were charged, less what waits for a withdrawal",
+                metered.charged
+            );
             return Err(self.unpaid(reason::REFUND_NOTHING, detail));
         }
         let wanted = amount.unwrap_or(left);
@@ -340,7 +352,8 @@ impl<'a> Channel<'a> {
         }
         self.app.sponsor.take(self.config.payer)?;
         // What was charged stays in the channel, to be claimed when its records are committed to.
-        let done = self.app.client.refund_channel(&self.app.account, &self.config, wanted).await;
+        let done =
+            self.app.client.refund_channel(&self.app.account, &self.config, view.refund_nonce, wanted).await;
         let (done, refunded) = match done {
             Ok(done) => done,
             Err(error) => return Err(self.refund_failed(error)?),
@@ -356,10 +369,16 @@ impl<'a> Channel<'a> {
         let view = self.app.client.confirmed_channel(self.id).await?;
         let _ = self.app.meter.reconcile(self.id, view.escrow);
         *self.view = Some(view);
-        self.wait_final(block).await
+        Ok(confirmed(self.app, block).await?)
     }
 
     fn refund_failed(&self, error: LedgerError) -> Result<Refusal, Refusal> {
         Ok(self.unpaid(reason::REFUND_FAILED, refused(error)?))
     }
+}
+
+/// The log has failed: what the operator is told, and what the payer.
+pub(super) fn unrecorded(error: &CommitError) -> Problem {
+    tracing::error!(%error, "a charge could not be recorded; restart the gateway once that is repaired");
+    Problem::unavailable("charges cannot be recorded here at present", std::time::Duration::from_secs(60))
 }

@@ -10,8 +10,12 @@ use residual_x402::{
     exact::{Authorization, reason},
 };
 
-use super::{Call, Refusal, request_id, shop::refused};
+use super::{Call, Refusal, confirmed, request_id, shop::refused};
 use crate::{App, problem::Problem};
+
+/// For how long after its end a transfer that was carried to the ledger is followed, in seconds: chains may take half an hour
+/// to call a block final. The meter remembers by far more uses than can be settled in that time.
+const FOLLOWED_S: u64 = 60 * 60;
 
 /// Serves what a signed transfer pays for.
 pub(super) async fn serve<T>(
@@ -49,6 +53,13 @@ pub(super) async fn serve<T>(
         nonce,
         signature,
     };
+    // Before the turn of a payer and the ledger's time are taken for somebody who only names them.
+    if !transfer.is_signed(app.shop.domain()) {
+        return Err(unpaid(
+            reason::SIGNATURE,
+            format!("expected a transfer that {from} signed, found another's signature"),
+        ));
+    }
     // One at a time for a payer: of two like requests the second finds the first's record, and nobody has work done for
     // more than there is money for.
     let _turn = app.seats.of(payer_seat(from)).lock_owned().await;
@@ -61,9 +72,12 @@ pub(super) async fn serve<T>(
         units: call.units,
         at_s: now_s(),
     };
-    check_validity(app, call, &transfer)?;
     let recorded = app.meter.check_exact(from, transfer.id(), &charge).map_err(Problem::conflict)?;
-    if !recorded && !app.client.is_sponsored(&app.account, &transfer).await? {
+    let begun = recorded || app.client.is_sponsored(&app.account, transfer.id()).await?;
+    check_validity(app, call, &transfer, begun)?;
+    if recorded {
+        app.repeats.take(from.as_slice(), charge.request_id)?;
+    } else if !begun {
         let checked = app.client.check_transfer(&app.account, &transfer).await;
         if let Err(error) = checked {
             return Err(unpaid(reason::REFUSED, refused(error)?));
@@ -89,14 +103,22 @@ pub(super) async fn serve<T>(
 }
 
 /// The place of a payer, which is no channel's.
-fn payer_seat(payer: Address) -> B256 {
+pub(super) fn payer_seat(payer: Address) -> B256 {
     residual_client::digest_of_parts(&[b"exact", payer.as_slice()])
 }
 
-/// A transfer is taken while it is good, and only one that is not good for long: what served before is remembered as long
-/// as it could be sent again (MET-2).
-fn check_validity(app: &App, call: &Call, transfer: &SignedTransfer) -> Result<(), Refusal> {
+/// A transfer is taken while it is good, and only one that is not good for long; one that was begun, for as long after as
+/// finality may take. So what served before is remembered as long as it could be sent again (MET-2).
+fn check_validity(app: &App, call: &Call, transfer: &SignedTransfer, begun: bool) -> Result<(), Refusal> {
     let needed = app.shop.validity(now_s());
+    if begun {
+        let latest = transfer.valid_before_s.saturating_add(FOLLOWED_S);
+        if latest < needed.start {
+            let detail = format!("expected a transfer to be sent again until {latest}, found it sent later");
+            return Err(app.shop.unpaid(call, reason::VALID_BEFORE, detail));
+        }
+        return Ok(());
+    }
     let latest = needed.start + 2 * app.shop.timeout().as_secs();
     let found = transfer.valid_before_s;
     if !(needed.end + 1..=latest).contains(&found) {
@@ -118,12 +140,11 @@ async fn settle(
     transfer: &SignedTransfer,
     charge: &Charge,
 ) -> Result<Result<B256, String>, Refusal> {
-    let done = match app.client.sponsor_transfer(&app.account, transfer).await {
+    let done = match app.client.sponsor_transfer(&app.account, transfer.id(), transfer).await {
         Ok(done) => done,
         Err(error) => return Ok(Err(refused(error)?)),
     };
-    // A transfer that may be taken back pays for nothing.
-    app.client.wait_final(done.block).await?;
+    confirmed(app, done.block).await?;
     app.note_paid(charge.receiver);
     let unrecorded = |error: RecordExactError| {
         tracing::error!(%error, "a use could not be recorded; restart the gateway once that is repaired");

@@ -1,14 +1,18 @@
 //! Paid calls: what is asked for, what is taken, and that nothing is answered before it is paid durably (MET-1).
 //!
 //! The order is always the same. The payment is checked; the work is done; the charge is made durable, or the transfer
-//! carried to the ledger; then the answer goes. Work that fails costs nothing.
+//! carried to the ledger; then the answer goes. Work that fails costs nothing. A payment is one of x402, or a tick of a
+//! window that was opened on a channel.
 
 mod batch;
 mod exact;
+pub(crate) mod facilitator;
 mod refusal;
+mod repeats;
 mod seats;
 mod shop;
 mod sponsor;
+mod windows;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +25,25 @@ use residual_x402::{
 use crate::{App, problem::Problem};
 
 pub(crate) use refusal::Refusal;
+pub(crate) use repeats::Repeats;
 pub(crate) use seats::Seats;
 pub use shop::PaymentRules;
 pub(crate) use shop::{Call, Shop};
 pub(crate) use sponsor::Sponsor;
+pub(crate) use windows::{Opened, Opening, close, open, ticked, unknown};
+
+/// Waits until the chain's finality rule takes a block, since a transaction that may be taken back pays for nothing; not for
+/// longer than a payment is waited for.
+async fn confirmed(app: &App, block: u64) -> Result<(), Problem> {
+    match tokio::time::timeout(app.shop.timeout(), app.client.wait_final(block)).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => {
+            let detail =
+                "the ledger has the transaction and has not confirmed it yet; send the request again";
+            Err(Problem::unavailable(detail, Duration::from_secs(10)))
+        }
+    }
+}
 
 /// What came of a paid call.
 pub(crate) enum Outcome<T> {
@@ -62,20 +81,31 @@ pub(crate) async fn paid<T: Send + 'static>(
     let name = extensions::payment_id(payment.extensions.as_ref())
         .map_err(Problem::invalid)?
         .map(|id| residual_client::digest(id.as_bytes()));
+    let gateway = Arc::clone(app);
+    deal(app, async move {
+        if way.scheme == wire::SCHEME {
+            batch::serve(&gateway, &call, &payment, name, work).await
+        } else {
+            let served = exact::serve(&gateway, &call, &payment, name, work).await;
+            served.map(|(answer, paid)| Outcome::Served(answer, paid))
+        }
+    })
+    .await
+}
+
+/// Deals with a payment to its end, whether or not anybody still waits, if there is room for one more.
+async fn deal<T: Send + 'static>(
+    app: &App,
+    payment: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
     let Ok(place) = Arc::clone(&app.payments).try_acquire_owned() else {
         let detail =
             "expected fewer payments at once, found as many as are dealt with; try again in a moment";
         return Err(Problem::unavailable(detail, Duration::from_secs(1)).into());
     };
-    let app = Arc::clone(app);
     let dealt = tokio::spawn(async move {
         let _place = place;
-        if way.scheme == wire::SCHEME {
-            batch::serve(&app, &call, &payment, name, work).await
-        } else {
-            let served = exact::serve(&app, &call, &payment, name, work).await;
-            served.map(|(answer, paid)| Outcome::Served(answer, paid))
-        }
+        payment.await
     });
     dealt.await.map_err(|_| Problem::internal("the payment could not be dealt with"))?
 }

@@ -3,7 +3,8 @@
 use std::{ops::Range, sync::Arc};
 
 use residual_client::{Client, LedgerError, TokenDomain, TokenError};
-use residual_meter::WITHDRAW_DELAYS_S;
+use residual_ledger::Finality;
+use residual_meter::{MAX_TICKS, WITHDRAW_DELAYS_S};
 use residual_primitives::{Address, Amount, B256, signed::ChannelConfig};
 use residual_x402::{
     Network, PaymentRequired, PaymentRequirements, ResourceInfo, TransferMethod, VERSION,
@@ -49,6 +50,8 @@ pub(crate) struct Call {
     pub(crate) units: u32,
     /// What the whole call costs.
     pub(crate) price: Amount,
+    /// The id of the terms that the price is of.
+    pub(crate) terms: B256,
     /// The hash of all that the answer depends on.
     pub(crate) digest: B256,
     /// What crawlers are told of it.
@@ -59,9 +62,12 @@ pub(crate) struct Call {
 pub(crate) struct Shop {
     network: Network,
     token: Address,
+    domain: TokenDomain,
     name: String,
     version: String,
     gateway: Address,
+    /// Whether blocks are taken for good while a caller can wait for it, as `exact` makes them.
+    settles_soon: bool,
     rules: PaymentRules,
 }
 
@@ -81,7 +87,9 @@ impl Shop {
             token,
             name: text(&domain.domain().name),
             version: text(&domain.domain().version),
+            domain,
             gateway,
+            settles_soon: matches!(client.chain().config().finality, Finality::Latest | Finality::Depth(_)),
             rules,
         })
     }
@@ -94,6 +102,11 @@ impl Shop {
     /// The token.
     pub(crate) fn token(&self) -> Address {
         self.token
+    }
+
+    /// The domain in which the token takes consents.
+    pub(crate) fn domain(&self) -> &TokenDomain {
+        &self.domain
     }
 
     /// How long anything may take that a payment waits for.
@@ -139,13 +152,20 @@ impl Shop {
             channel_state: None,
             voucher_state: None,
         };
-        vec![way(batch::SCHEME, batch::fields(&batched)), way(exact::SCHEME, batch::fields(&exact))]
+        let mut ways = vec![way(batch::SCHEME, batch::fields(&batched))];
+        if self.settles_soon {
+            ways.push(way(exact::SCHEME, batch::fields(&exact)));
+        }
+        ways
     }
 
     fn required(&self, call: &Call, error: &str) -> PaymentRequired {
+        let windows =
+            extensions::Windows { unit_price: call.unit_price, max_ticks: MAX_TICKS, terms_hash: call.terms };
         let extensions = [
             (extensions::PAYMENT_IDENTIFIER.to_owned(), extensions::payment_identifier()),
             (extensions::BAZAAR.to_owned(), Value::clone(&call.discovery)),
+            (extensions::WINDOWS.to_owned(), windows.declared()),
         ];
         PaymentRequired {
             x402_version: VERSION,

@@ -12,7 +12,7 @@ async fn schemathesis_finds_paid_calls_as_their_description_says() {
     let description = format!("http://{}/v1/openapi.json", gateway.address());
     let dir = tempfile::tempdir().unwrap();
     // No schema says which texts are a payment, a picture or a tensor that fits: 400 and 422 are as good as 402 there.
-    let only = "--include-path-regex=/(inference|usage)$";
+    let only = "--include-path-regex=/(inference|usage|window|close)$";
     let parameters = json!({ "asset": world.model.asset });
     let arguments =
         [only, "--mode", "all", "--exclude-checks", "negative_data_rejection,positive_data_acceptance"];

@@ -7,3 +7,5 @@ mod raw;
 #[path = "../peers/schemathesis.rs"]
 mod schemathesis;
 mod support;
+mod ticks;
+mod windows;

@@ -13,7 +13,7 @@ use residual_x402::{
     decode, encode,
 };
 
-use crate::support::{PRICE, World, plenty};
+use crate::support::{PRICE, World, copy, plenty};
 
 async fn send(request: Request) -> Response {
     http::client(std::time::Duration::from_secs(5), std::time::Duration::from_secs(60))
@@ -70,6 +70,14 @@ fn charged(response: &Response) -> Option<Amount> {
     extra.channel_state.charged_cumulative_amount
 }
 
+/// The peers' name of why a call was not served.
+fn why(response: &Response) -> String {
+    assert_eq!(response.status().as_u16(), 402);
+    let required: PaymentRequired =
+        decode(response.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
+    required.error.unwrap()
+}
+
 /// MET-2: one voucher, sent by many at once, serves the one request that it was sent with first, and is charged once.
 #[tokio::test(flavor = "multi_thread")]
 async fn met_2_one_voucher_pays_once() {
@@ -124,11 +132,7 @@ async fn a_voucher_that_is_not_the_payers_is_refused() {
     let why = async |account: u32, total: u128| {
         let account = world.account(account);
         let payment = voucher(&world, &gateway, &account, &payer, Amount(total)).await;
-        let response = send(paid(world.call(&gateway, &world.digits[2]), &payment)).await;
-        assert_eq!(response.status().as_u16(), 402);
-        let required: PaymentRequired =
-            decode(response.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
-        required.error.unwrap()
+        self::why(&send(paid(world.call(&gateway, &world.digits[2]), &payment)).await)
     };
     assert_eq!(why(3, PRICE.0 * 2).await, batch::reason::SIGNATURE);
     assert_eq!(why(2, u128::MAX).await, batch::reason::BEYOND_BALANCE);
@@ -158,4 +162,134 @@ async fn ch_3_what_was_given_back_pays_for_nothing() {
     gateway.shut_down().await.unwrap();
     assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 1);
     world.client.audit().await.unwrap();
+}
+
+/// CH-3: what waits for its withdrawal is not given back a second time, out of what was charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn ch_3_a_refund_leaves_a_pending_withdrawal_to_itself() {
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    payer.call(world.call(&gateway, &world.digits[2])).await.unwrap();
+    let row = world.client.channel_rows().await.unwrap().remove(0);
+    // All that was not charged is asked for on the ledger, and then of the gateway.
+    drop(payer);
+    world.client.close_channel(&account, row.channel, false).await.unwrap();
+    let payer = world.payer(2, plenty()).await;
+    assert_eq!(payer.refund(world.url(&gateway)).await.unwrap(), None, "nothing is left to give back");
+    gateway.shut_down().await.unwrap();
+    let escrow = world.client.escrow(row.channel).await.unwrap();
+    assert_eq!(
+        escrow.balance, row.balance,
+        "what was charged is still there, and what is withdrawn not gone yet"
+    );
+    world.client.audit().await.unwrap();
+}
+
+/// MET-2: what was paid once is done again for nothing so often and no more, also by many at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn met_2_a_paid_call_is_repeated_so_often_and_no_more() {
+    const REPEATS: usize = 32;
+    let world = World::new().await;
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    let payment = voucher(&world, &gateway, &account, &payer, Amount(PRICE.0 * 2)).await;
+    let mut sent = tokio::task::JoinSet::new();
+    for _ in 0..REPEATS + 8 {
+        sent.spawn(send(paid(world.call(&gateway, &world.digits[1]), &payment)));
+    }
+    let (mut served, mut refused) = (0, 0);
+    while let Some(response) = sent.join_next().await {
+        let response = response.unwrap();
+        match response.status().as_u16() {
+            200 => served += 1,
+            409 => {
+                let problem = response.text().await.unwrap();
+                assert!(problem.contains("urn:residual:problem:repeated-too-often"), "{problem}");
+                refused += 1;
+            }
+            other => panic!("expected 200 or 409, found {other}"),
+        }
+    }
+    assert_eq!((served, refused), (1 + REPEATS, 7));
+    // The channel goes on with another.
+    let next = payer.call(world.call(&gateway, &world.digits[2])).await.unwrap();
+    assert_eq!((next.response.status().as_u16(), next.charged), (200, PRICE));
+    gateway.shut_down().await.unwrap();
+    assert_eq!(world.client.usage_of(world.model.asset).await.unwrap().len(), 3);
+}
+
+/// MET-2: of two gateways that serve the same model, a channel and its voucher serve at the one that they name, and at the
+/// other they are refused by the exact name of what is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn met_2_a_channel_pays_at_one_gateway() {
+    let world = World::new().await;
+    let one = world.open().await;
+    let (client, other) = world.open_another().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    let payment = voucher(&world, &one, &account, &payer, Amount(PRICE.0 * 2)).await;
+    // As it is, it does not even pay in a way that the other has asked for.
+    let at_other = send(paid(world.call(&other, &world.digits[1]), &payment)).await;
+    assert_eq!(why(&at_other), "No matching payment requirements");
+    // Written so that it does, it is on a channel that another gateway may claim from.
+    let asked = send(world.call(&other, &world.digits[1])).await;
+    let required: PaymentRequired =
+        decode(asked.headers()[PAYMENT_REQUIRED].as_bytes(), "what is asked for").unwrap();
+    let mut rewritten: PaymentPayload = decode(payment.as_bytes(), "a payment").unwrap();
+    rewritten.accepted = required.accepts.into_iter().find(|way| way.scheme == batch::SCHEME).unwrap();
+    let at_other = send(paid(world.call(&other, &world.digits[1]), &encode(&rewritten))).await;
+    assert_eq!(why(&at_other), batch::reason::RECEIVER_AUTHORIZER);
+    // And with the other's name in its configuration, it is another channel, which the voucher is not on.
+    rewritten.payload["channelConfig"]["receiverAuthorizer"] = world.account(8).address().to_string().into();
+    let at_other = send(paid(world.call(&other, &world.digits[1]), &encode(&rewritten))).await;
+    assert_eq!(why(&at_other), batch::reason::CHANNEL_ID);
+
+    let at_one = send(paid(world.call(&one, &world.digits[1]), &payment)).await;
+    assert_eq!(charged(&at_one), Some(Amount(PRICE.0 * 2)));
+    one.shut_down().await.unwrap();
+    other.shut_down().await.unwrap();
+    let uses = world.client.usage_of(world.model.asset).await.unwrap();
+    assert_eq!(uses.len(), 2, "the first call, and the voucher once");
+    assert!(uses.iter().all(|row| row.gateway == world.account(9).address()));
+    drop(client);
+    world.client.audit().await.unwrap();
+}
+
+/// MET-2, AUD-1: a gateway whose log was restored from an older copy asks the ledger before it serves: what was claimed
+/// meanwhile pays for nothing more, and what is charged from then on is recorded and claimed.
+#[tokio::test(flavor = "multi_thread")]
+async fn met_2_a_restored_log_serves_no_voucher_again() {
+    let world = World::new().await;
+    let log = world.client.home().path(&format!("meter/{}", world.account(9).address()));
+    let copied = tempfile::tempdir().unwrap();
+    let gateway = world.open().await;
+    let account = world.account(2);
+    let payer = world.payer(2, plenty()).await;
+    let payment = voucher(&world, &gateway, &account, &payer, Amount(PRICE.0 * 2)).await;
+    gateway.shut_down().await.unwrap();
+    copy(&log, copied.path());
+
+    let gateway = world.open().await;
+    let first = send(paid(world.call(&gateway, &world.digits[1]), &payment)).await;
+    assert_eq!(charged(&first), Some(Amount(PRICE.0 * 2)));
+    gateway.shut_down().await.unwrap();
+    copy(copied.path(), &log);
+
+    let gateway = world.open().await;
+    // Neither for another question nor, since that is not remembered any more, for the same.
+    for digit in &world.digits[1..3] {
+        let again = send(paid(world.call(&gateway, digit), &payment)).await;
+        assert_eq!(why(&again), batch::reason::CUMULATIVE_MISMATCH);
+    }
+    let next = payer.call(world.call(&gateway, &world.digits[3])).await.unwrap();
+    assert_eq!((next.response.status().as_u16(), next.charged), (200, PRICE));
+    gateway.shut_down().await.unwrap();
+    let uses = world.client.usage_of(world.model.asset).await.unwrap();
+    assert_eq!(uses.len(), 3, "each use is recorded once");
+    let escrow = world.client.escrow(next.channel.unwrap()).await.unwrap();
+    assert_eq!(escrow.total_claimed, Amount(PRICE.0 * 3), "all of it was claimed");
+    assert!(world.client.audit().await.unwrap().usage.missing.is_empty());
 }

@@ -10,6 +10,7 @@ use residual_client::{
 use residual_gateway::{Config, Gateway, Serving, SettlementRules};
 use residual_ledger::http::{self, Method, Request, Url};
 use residual_primitives::{Amount, AssetKind, Bps, Rates, Reach, Rights, Terms, VersionsGranted};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// What a call costs, in the smallest unit.
@@ -23,7 +24,7 @@ pub(crate) struct World {
     pub(crate) model: PublishedAsset,
     pub(crate) twin: Model,
     pub(crate) digits: Vec<Sample>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 fn examples(place: &str) -> std::path::PathBuf {
@@ -79,7 +80,7 @@ impl World {
             profile: Profile::Fixed,
         };
         let model = client.publish(&owner, publication, &mut |_| {}).await.unwrap();
-        Self { client: Arc::new(client), model, twin, digits, _dir: dir }
+        Self { client: Arc::new(client), model, twin, digits, dir }
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -99,6 +100,30 @@ impl World {
 
     pub(crate) async fn open_with(&self, config: Config) -> Gateway {
         Gateway::start(self.client.clone(), account(&self.client, 9), config).await.unwrap()
+    }
+
+    /// A gateway with a data directory of its own, as dev:8, which serves the same model with the publisher's keys.
+    pub(crate) async fn open_another(&self) -> (Arc<Client>, Gateway) {
+        let ground = Ground::Join {
+            rpc_url: self.client.serves().unwrap().0,
+            deployment: self.client.home().path("deployment.json"),
+        };
+        let no_password = |_| unreachable!("who joins makes no account");
+        let root = self.dir.path().join("another");
+        let joined = Client::init(&root, true, &ground, &Governance::default(), no_password).await.unwrap();
+        joined.close().await;
+        for place in ["keys", "blocks"] {
+            copy(&self.client.home().path(place), &root.join(place));
+        }
+        let read = |path: &Path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap();
+        let mine = read(&self.client.home().path("marketplace.json"));
+        let mut joined = read(&root.join("marketplace.json"));
+        joined["keyring_secret"] = mine["keyring_secret"].clone();
+        fs::write(root.join("marketplace.json"), joined.to_string()).unwrap();
+        let client = Client::init(&root, true, &ground, &Governance::default(), no_password).await.unwrap();
+        let client = Arc::new(client);
+        let gateway = Gateway::start(client.clone(), account(&client, 8), self.config()).await.unwrap();
+        (client, gateway)
     }
 
     pub(crate) fn account(&self, index: u32) -> Person {
@@ -129,6 +154,22 @@ impl World {
 
     pub(crate) async fn balance(&self, of: residual_primitives::Address) -> Amount {
         self.client.balance(of, self.client.currency().token).await.unwrap()
+    }
+}
+
+/// A file, or a directory and all that is in it, in the place of what is there.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    if from.is_file() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap();
+    }
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        copy(&entry.path(), &to.join(entry.file_name()));
     }
 }
 

@@ -108,8 +108,45 @@ fn channels_that_cannot_be_served_are_not_opened() {
     assert!(meter.channels().is_empty());
     meter.open_channel(&Payer::new(1).config, escrow(10)).unwrap();
     meter.open_channel(&Payer::new(1).config, escrow(20)).unwrap();
+    meter.accept(&Payer::new(1).voucher(1), &charge(1, 1)).unwrap();
     let full = meter.open_channel(&Payer::new(2).config, escrow(10));
     assert_eq!(full, Err(OpenChannelError::TooMany { max: 1 }));
+}
+
+/// MET-2, CH-3: channels that were opened and never charged are forgotten before others are refused, the oldest first; one
+/// that comes back is charged as the ledger says then, and what was charged before it was forgotten is never forgotten.
+#[test]
+fn met_2_channels_that_were_never_charged_make_room() {
+    let dir = tempdir().unwrap();
+    let rules = residual_meter::Rules { max_channels: 2, ..rules() };
+    let meter = Meter::open(dir.path(), channels(), rules.clone()).unwrap();
+    let [one, two, three, four] = [1, 2, 3, 4].map(Payer::new);
+    let open = |meter: &Meter, payer: &Payer| meter.open_channel(&payer.config, escrow(100)).map(drop);
+    let known = |meter: &Meter, payer: &Payer| meter.channel(payer.channel_id).is_some();
+    open(&meter, &one).unwrap();
+    open(&meter, &two).unwrap();
+    meter.accept(&one.voucher(10), &charge(1, 10)).unwrap();
+    open(&meter, &three).unwrap();
+    assert!(known(&meter, &one) && !known(&meter, &two) && known(&meter, &three));
+    let unknown = meter.accept(&two.voucher(10), &charge(2, 10));
+    assert!(matches!(unknown, Err(ChargeError::UnknownChannel(_))), "{unknown:?}");
+    // It comes back with more claimed than was known here, and goes on from there.
+    let claimed = Escrow { total_claimed: Amount(30), ..escrow(100) };
+    meter.open_channel(&two.config, claimed).unwrap();
+    assert!(!known(&meter, &three));
+    let below = meter.accept(&two.voucher(30), &charge(2, 10));
+    assert!(matches!(below, Err(ChargeError::Uncovered { .. })), "{below:?}");
+    assert_eq!(meter.accept(&two.voucher(40), &charge(2, 10)).unwrap().charged_total, Amount(40));
+    // Both were charged: nobody is forgotten, also after a rotation and a restart.
+    let full = || Err(OpenChannelError::TooMany { max: 2 });
+    assert_eq!(open(&meter, &four), full());
+    meter.rotate(0).unwrap();
+    assert_eq!(open(&meter, &four), full());
+    drop(meter);
+    let meter = Meter::open(dir.path(), channels(), rules).unwrap();
+    assert_eq!(open(&meter, &four), full());
+    meter.reconcile(one.channel_id, escrow(100)).unwrap();
+    assert!(meter.accept(&one.voucher(10), &charge(1, 10)).unwrap().repeated);
 }
 
 /// CH-3: only confirmed escrow, less what is being withdrawn, and only after the ledger was asked.

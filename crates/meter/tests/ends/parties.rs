@@ -159,3 +159,10 @@ pub(crate) fn charge(request: u64, amount: u128) -> Charge {
         at_s: 1_800_000_000 + request,
     }
 }
+
+/// Takes a directory away, so that nothing can be written there until it is renamed back from where it is then.
+pub(crate) fn taken_away(dir: &std::path::Path) -> std::path::PathBuf {
+    let elsewhere = dir.with_extension("away");
+    std::fs::rename(dir, &elsewhere).unwrap();
+    elsewhere
+}

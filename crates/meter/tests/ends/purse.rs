@@ -8,7 +8,7 @@ use residual_meter::{Escrow, OpenPurseError, PromiseError, Purse, SignatureError
 use residual_primitives::Amount;
 use tempfile::tempdir;
 
-use crate::parties::{Payer, channels, escrow};
+use crate::parties::{Payer, channels, escrow, taken_away};
 
 fn purse(dir: &std::path::Path, payer: &Payer, escrow: Escrow) -> Purse {
     Purse::open(dir, channels(), payer.config.clone(), escrow).unwrap()
@@ -84,11 +84,10 @@ fn a_promise_that_cannot_be_written_is_not_made() {
     let (dir, payer) = (tempdir().unwrap(), Payer::new(1));
     let mut purse = purse(dir.path(), &payer, escrow(100));
     purse.promise(Amount(10), |digest| payer.sign(digest)).unwrap();
-    let draft = dir.path().join(format!("{}.purse.new", payer.channel_id));
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     assert!(matches!(purse.promise(Amount(10), |digest| payer.sign(digest)), Err(PromiseError::File(_))));
     assert_eq!(purse.promised(), Amount(10));
-    fs::remove_dir(&draft).unwrap();
+    fs::rename(elsewhere, dir.path()).unwrap();
     assert_eq!(purse.promise(Amount(10), |digest| payer.sign(digest)).unwrap().max_claimable(), Amount(20));
 }
 

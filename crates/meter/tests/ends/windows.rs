@@ -8,10 +8,13 @@ use residual_meter::{
     ChargeError, Charged, Escrow, OpenWindowError, PromiseError, Purse, REMEMBERED_TICKS, RESERVED_TICKS,
     ResumeError, SignatureError, SignedTickOpen, TickError, TickSeed, WindowError, WindowPlan,
 };
-use residual_primitives::{Amount, signed::TickOpen};
+use residual_primitives::{
+    Amount,
+    signed::{TickClose, TickOpen},
+};
 use tempfile::tempdir;
 
-use crate::parties::{Payer, Window, channels, charge, claims, escrow, open};
+use crate::parties::{Payer, Window, channels, charge, claims, escrow, open, taken_away};
 
 #[test]
 fn ticks_are_charged_and_redeemed() {
@@ -309,6 +312,29 @@ fn met_2_a_restored_log_does_not_count_ticks_again() {
     assert_eq!(meter.channel(payer.channel_id).unwrap().charged, Amount(55));
 }
 
+/// Who asks for a window's end is whoever signs the channel's vouchers, for this window of this gateway and no other.
+#[test]
+fn only_the_payer_asks_for_a_windows_end() {
+    let (payer, other) = (Payer::new(1), Payer::new(2));
+    let open = payer.window(0, 5, 10, 1).signed.open;
+    let close = TickClose { gateway: open.gateway, channelId: open.channelId, root: open.root };
+    let signature = payer.sign(&channels().tick_close_digest(&close)).unwrap();
+    let asked = |close: &TickClose, signature: &[u8; 65]| {
+        channels().verify_tick_close(close, signature, payer.config.payerAuthorizer)
+    };
+    assert_eq!(asked(&close, &signature), Ok(()));
+    let by_other = other.sign(&channels().tick_close_digest(&close)).unwrap();
+    let anchor = payer.sign(&channels().tick_open_digest(&open)).unwrap();
+    assert!(asked(&close, &by_other).is_err() && asked(&close, &anchor).is_err());
+    for another in [
+        TickClose { gateway: Address::ZERO, ..close.clone() },
+        TickClose { channelId: B256::ZERO, ..close.clone() },
+        TickClose { root: B256::ZERO, ..close.clone() },
+    ] {
+        assert!(matches!(asked(&another, &signature), Err(SignatureError::OtherSigner { .. })));
+    }
+}
+
 fn purse(dir: &std::path::Path, payer: &Payer, escrow: Escrow) -> Purse {
     Purse::open(dir, channels(), payer.config.clone(), escrow).unwrap()
 }
@@ -433,25 +459,25 @@ fn a_window_or_tick_that_cannot_be_written_does_not_go() {
     let mut purse = purse(dir.path(), &payer, escrow(1_000));
     let foreign = purse.open_window(&plan(0, 2, 100), &seed(1), |digest| other.sign(digest));
     assert!(matches!(foreign, Err(OpenWindowError::Refused(PromiseError::Signature(_)))));
-    let draft = dir.path().join(format!("{}.purse.new", payer.channel_id));
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     let unwritten = purse.open_window(&plan(0, 2, 100), &seed(1), |digest| payer.sign(digest));
     assert!(matches!(unwritten, Err(OpenWindowError::Refused(PromiseError::File(_)))));
     assert_eq!((purse.promised(), purse.window().is_some()), (Amount::ZERO, false));
-    fs::remove_dir(&draft).unwrap();
+    fs::rename(elsewhere, dir.path()).unwrap();
     purse.open_window(&plan(0, 2, 100), &seed(1), |digest| payer.sign(digest)).unwrap();
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     assert!(matches!(purse.tick(), Err(TickError::File(_))));
     assert!(purse.end_window().is_err());
     assert_eq!(purse.charged_at_most(), Amount::ZERO);
-    fs::remove_dir(&draft).unwrap();
+    fs::rename(elsewhere, dir.path()).unwrap();
     assert_eq!(purse.tick().unwrap().index, 1);
     // A flush serves a whole reserve.
-    fs::create_dir(&draft).unwrap();
+    let elsewhere = taken_away(dir.path());
     for index in 2..=RESERVED_TICKS {
         assert_eq!(purse.tick().unwrap().index, index);
     }
     assert!(matches!(purse.tick(), Err(TickError::File(_))));
+    fs::rename(elsewhere, dir.path()).unwrap();
 }
 
 /// Every flipped byte and every shorter file of a purse with a window is found.

@@ -1,8 +1,8 @@
 //! `pay`, `channel`, `relay`, `redeem`, `sweep`, `flow`, `claim`, `collect`, `audit`.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
-use residual_client::{ClaimRow, Closing, Signed, SweptRow};
+use residual_client::{ClaimRow, Closing, NotCompared, Signed, SweptRow, UsageAudit};
 use residual_primitives::{Address, Amount, AssetId};
 use serde_json::json;
 
@@ -197,9 +197,56 @@ pub(super) async fn audit(here: &Here<'_>, output: &mut Output) -> Result<(), Fa
     let audited = here.client.audit().await?;
     output.result(&audited, |audited| {
         format!(
-            "{} events up to block {}, {} balances compared\naudit: every unit accounted for",
-            audited.events, audited.block, audited.balances
+            "{} events up to block {}, {} balances compared\naudit: every unit accounted for\n{}",
+            audited.events,
+            audited.block,
+            audited.balances,
+            here.usage_in_words(&audited.usage)
         )
     })?;
     Ok(())
+}
+
+impl Here<'_> {
+    /// What of usage was compared, and what could not be and why.
+    fn usage_in_words(&self, usage: &UsageAudit) -> String {
+        let mut text = if usage.epochs > 0 {
+            format!(
+                "usage: {} epochs with {} records are as they were committed to; {} channels and payments agree with them, {} \
+                 is not claimed yet\n",
+                usage.epochs,
+                usage.records,
+                usage.sources,
+                self.show(usage.outstanding)
+            )
+        } else {
+            "usage: no claim was compared with records of use\n".to_owned()
+        };
+        let mut first_missing = BTreeMap::<Address, u64>::new();
+        for (gateway, epoch) in &usage.missing {
+            first_missing.entry(*gateway).or_insert(*epoch);
+        }
+        let claims = |gateway: &Address| {
+            let of_gateway = usage.not_compared.iter().find(|rest| rest.gateway == *gateway);
+            of_gateway.map_or_else(
+                || "it has claimed nothing".to_owned(),
+                |rest| format!("it claimed {} from {} channels", self.show(rest.claimed), rest.channels),
+            )
+        };
+        for (gateway, epoch) in &first_missing {
+            text += &format!(
+                "usage: gateway {gateway} was not compared: {}, and the file of its epoch {epoch} is not here; `residual usage \
+                 fetch URL {gateway}` brings it from where that gateway answers\n",
+                claims(gateway)
+            );
+        }
+        for NotCompared { gateway, .. } in usage.not_compared.iter().filter(|rest| !rest.committed) {
+            text += &format!(
+                "usage: gateway {gateway} was not compared: {}, and committed to no record of use; nobody can tell what was \
+                 used\n",
+                claims(gateway)
+            );
+        }
+        text
+    }
 }

@@ -1,11 +1,17 @@
 //! `init` and `up`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use residual_client::{ANY_PORT, AccountError, Client, ClientError, Governance, Ground, NewKey, Password};
+use residual_client::{
+    ANY_PORT, AccountError, Client, ClientError, Governance, Ground, Made, NewKey, Password, Place,
+};
 use residual_gateway::{Config as GatewayConfig, Gateway, PaymentRules, Serving, SettlementRules};
-use residual_primitives::{Amount, AssetId};
-use serde_json::json;
+use residual_primitives::{Address, Amount, AssetId};
+use serde_json::{Value, json};
 
 use crate::{
     cli::{Init, Up},
@@ -66,12 +72,15 @@ pub(super) async fn init(settings: &Settings, what: &Init, output: &mut Output) 
 }
 
 pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> Result<(), Failure> {
+    let made = Client::made(&settings.data_dir).map_err(ClientError::from)?;
+    if let Some(Made { embedded: false, development }) = made {
+        return gateway_alone(settings, what, development, output).await;
+    }
     if settings.rpc_url.is_some() {
         return Err(Failure::NothingToServe);
     }
     let ground = Ground::Embedded(what.listen);
-    let made_in = Client::development_mode(&settings.data_dir).map_err(ClientError::from)?;
-    let development = what.development || made_in.unwrap_or(false);
+    let development = what.development || made.is_some_and(|made| made.development);
     let client = Client::init(&settings.data_dir, development, &ground, &Governance::default(), |key| {
         operator_password(key, settings)
     })
@@ -91,30 +100,74 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
         })?;
         return Ok(());
     };
+    let node = json!({ "rpc_url": rpc_url, "ws_url": ws_url });
+    let about = format!(
+        "the embedded ledger, chain {}\n  JSON-RPC   {rpc_url}\n  WebSocket  {ws_url}\n",
+        client.chain().id()
+    );
+    serve(client, settings, what, (node, about), output).await
+}
+
+/// Serves the gateway of a data directory whose ledger is a chain behind a JSON-RPC.
+async fn gateway_alone(
+    settings: &Settings,
+    what: &Up,
+    development: bool,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if what.development && !development {
+        return Err(ClientError::DevelopmentMode { made_with: false }.into());
+    }
+    let place = settings.rpc_url.clone().map_or(Place::Own(None), Place::Rpc);
+    let client = Client::open(&settings.data_dir, &place).await?;
+    // The URL may hold its user's key, so it is not said.
+    let about = format!("a gateway of the marketplace on chain {}\n", client.chain().id());
+    serve(client, settings, what, (json!({}), about), output).await
+}
+
+/// Serves the gateway until it is interrupted. `node` is what is said of the ledger: as JSON, and in words.
+async fn serve(
+    client: Client,
+    settings: &Settings,
+    what: &Up,
+    node: (Value, String),
+    output: &mut Output,
+) -> Result<(), Failure> {
     let client = Arc::new(client);
     let started = async {
         let served = if what.demo { Some(demo::model(&client, &what.examples, output).await?) } else { None };
         gateway(&client, settings, what, served).await
     };
-    let gateway = match started.await {
-        Ok(gateway) => gateway,
-        Err(failure) => {
-            close(client).await;
-            return Err(failure);
-        }
+    let served = match started.await {
+        Ok((gateway, account)) => serve_until_stopped(&client, gateway, account, what, node, output).await,
+        Err(failure) => Err(failure),
     };
-    let gateway_url = format!("http://{}", gateway.address());
+    close(client).await;
+    served
+}
+
+async fn serve_until_stopped(
+    client: &Client,
+    gateway: Gateway,
+    account: Address,
+    what: &Up,
+    (node, about): (Value, String),
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let gateway_url = format!("http://{}", from_here(gateway.address()));
     let serving: Vec<_> = gateway.serving().collect();
-    client.announce_gateway(&gateway_url)?;
-    let up = json!({
+    let announced = client.announce_gateway(&gateway_url, account).await?;
+    let mut up = json!({
         "data_dir": client.home().root(),
         "chain_id": client.chain().id(),
-        "rpc_url": rpc_url,
-        "ws_url": ws_url,
         "gateway_url": gateway_url,
+        "public_url": what.public_url,
         "serving": serving.iter().map(|served| served.asset).collect::<Vec<_>>(),
         "currency": client.currency().token,
     });
+    for (name, value) in node.as_object().into_iter().flatten() {
+        up[name.as_str()] = value.clone();
+    }
     let models: String = serving
         .iter()
         .map(|served| {
@@ -122,10 +175,10 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
             format!("  serves     {} at {price} a call: {}\n", served.name, served.asset)
         })
         .collect();
+    let public = what.public_url.as_ref().map_or_else(String::new, |url| format!(", for others {url}"));
     output.result(&up, |_| {
         format!(
-            "the embedded ledger, chain {}\n  JSON-RPC   {rpc_url}\n  WebSocket  {ws_url}\n  gateway    {gateway_url}\n{models}  currency   {} at {}\n  data       {}\nCtrl-C stops it; nothing is lost if it is killed.",
-            client.chain().id(),
+            "{about}  gateway    {gateway_url}{public}\n{models}  currency   {} at {}\n  data       {}\nCtrl-C stops it; nothing is lost if it is killed.",
             client.currency().symbol,
             client.currency().token,
             client.home().root().display(),
@@ -133,8 +186,18 @@ pub(super) async fn up(settings: &Settings, what: &Up, output: &mut Output) -> R
     })?;
     stopped().await;
     let served = gateway.shut_down().await;
-    close(client).await;
+    drop(announced);
     Ok(served?)
+}
+
+/// Where something that listens is reached from this machine: one that listens everywhere also does on loopback.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        own => own,
+    };
+    SocketAddr::new(loopback, address.port())
 }
 
 /// Starts the gateway of this data directory.
@@ -143,8 +206,13 @@ async fn gateway(
     settings: &Settings,
     what: &Up,
     also: Option<AssetId>,
-) -> Result<Gateway, Failure> {
-    let account = client.gateway_account(|| password(settings)).await?;
+) -> Result<(Gateway, Address), Failure> {
+    let account = if client.serves().is_some() {
+        client.gateway_account(|| password(settings)).await?
+    } else {
+        client.public_gateway_account(|key| operator_password(key, settings)).await?
+    };
+    let address = account.address();
     let decimals = client.currency().decimals;
     let also = also.map(|asset| Serving { asset, licence: None });
     let config = GatewayConfig {
@@ -152,6 +220,7 @@ async fn gateway(
         serving: what.serve.iter().cloned().chain(also).collect(),
         unclaimed_cap: Amount::parse_tokens(UNCLAIMED_CAP, decimals)?,
         origins: what.gateway_origins.clone(),
+        trusted_proxies: what.trusted_proxies.clone(),
         payments: PaymentRules { withdraw_delay_s: what.withdraw_delay_s, ..PaymentRules::default() },
         settlement: SettlementRules {
             coin_price: Amount::parse_tokens(&what.coin_price, decimals)?,
@@ -160,7 +229,7 @@ async fn gateway(
         },
         ..GatewayConfig::at(what.gateway_listen)
     };
-    Ok(Gateway::start(client.clone(), account, config).await?)
+    Ok((Gateway::start(client.clone(), account, config).await?, address))
 }
 
 /// Closes the ledger when nobody works on it any more. Whatever still does loses nothing by the process's end.

@@ -2,9 +2,9 @@
 
 use std::{fs, io::Read, path::Path, time::Duration};
 
-use residual_client::{Budget, PaidAnswer, Payer};
+use residual_client::{Budget, PaidAnswer, Payer, RemoteGateway};
 use residual_ledger::http::{self, HeaderValue, Method, Request, Url};
-use residual_primitives::{Amount, AssetId};
+use residual_primitives::{Amount, AssetId, B256};
 use serde_json::{Value, json};
 
 use crate::{cli::Use, commands::Here, failure::Failure, output::Output};
@@ -21,50 +21,80 @@ const TIMEOUT: Duration = Duration::from_secs(150);
 pub(super) async fn run(here: &Here<'_>, what: Use, output: &mut Output) -> Result<(), Failure> {
     let account = here.account()?;
     let budget = Budget { per_call: here.tokens(&what.max_price)?, total: here.tokens(&what.budget)? };
-    let url = url_of(here, &what)?;
+    let url = gateway(here, &what).await?.inference_url(what.asset);
     let http = http::client(CONNECT_TIMEOUT, TIMEOUT)
         .map_err(|error| Failure::Http { reason: error.to_string() })?;
-    let payer = Payer::new(here.client, account, what.asset, budget, http);
+    let payer = Payer::new(here.client, account.clone(), what.asset, budget, http.clone());
     if what.refund {
-        let refunded = payer.refund(url).await?;
-        let result = json!({
-            "asset": what.asset,
-            "channel": refunded.map(|(channel, _)| channel),
-            "refunded": refunded.map_or(Amount::ZERO, |(_, amount)| amount),
-        });
-        output.result(&result, |_| match refunded {
-            Some((channel, amount)) => format!("{} came back from channel {channel}", here.show(amount)),
-            None => "there is no channel with anything in it".to_owned(),
-        })?;
-        return Ok(());
+        let windows = Payer::new(here.client, account, what.asset, budget, http).in_windows(1);
+        let refunded = [payer.refund(url.clone()).await?, windows.refund(url).await?];
+        return gave_back(here, what.asset, refunded, output);
     }
+    let payer = match what.window {
+        Some(ticks) => payer.in_windows(ticks),
+        None => payer,
+    };
     let mut calls = Vec::new();
+    let mut outcome = Ok(());
     for path in &what.inputs {
-        let answered = payer.call(request(&url, path)?).await?;
-        calls.push(told(here, path, answered, output).await?);
+        match call(here, &payer, &url, path, output).await {
+            Ok(call) => calls.push(call),
+            Err(failure) => {
+                outcome = Err(failure);
+                break;
+            }
+        }
     }
-    output.result(&json!({ "asset": what.asset, "calls": calls }), |_| {
-        let paid = calls.iter().filter_map(|call| call["charged"].as_str()?.parse().ok()).sum();
-        format!("{} calls, {} paid", calls.len(), here.show(paid))
+    // What was paid for is shown also when a later call failed.
+    if outcome.is_ok() || !calls.is_empty() {
+        output.result(&json!({ "asset": what.asset, "calls": calls }), |_| {
+            let paid = calls.iter().filter_map(|call| call["charged"].as_str()?.parse().ok()).sum();
+            format!("{} calls, {} paid", calls.len(), here.show(paid))
+        })?;
+    }
+    outcome
+}
+
+/// Says what came back from the channels.
+fn gave_back(
+    here: &Here<'_>,
+    asset: AssetId,
+    refunded: [Option<(B256, Amount)>; 2],
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let refunded: Vec<_> = refunded.into_iter().flatten().collect();
+    let channels = refunded.iter().map(|(channel, amount)| json!({ "channel": channel, "refunded": amount }));
+    let result = json!({ "asset": asset, "channels": channels.collect::<Vec<_>>() });
+    output.result(&result, |_| {
+        let lines = refunded.iter();
+        let lines =
+            lines.map(|(channel, amount)| format!("{} came back from channel {channel}", here.show(*amount)));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        if lines.is_empty() { "there is no channel with anything in it".to_owned() } else { lines }
     })?;
     Ok(())
 }
 
-/// Where the asset is called.
-fn url_of(here: &Here<'_>, what: &Use) -> Result<Url, Failure> {
-    let base = match &what.gateway {
-        Some(url) => url.clone(),
-        None => here.client.running_gateway()?.ok_or(Failure::NoGateway)?,
+/// The gateway that is asked.
+async fn gateway(here: &Here<'_>, what: &Use) -> Result<RemoteGateway, Failure> {
+    let (url, allow_http) = match &what.gateway {
+        Some(url) => (url.clone(), what.allow_http),
+        // A process of this machine, by whichever of its addresses.
+        None => (here.client.running_gateway()?.ok_or(Failure::NoGateway)?, true),
     };
-    let wrong = || Failure::GatewayUrl { found: base.chars().take(80).collect() };
-    let parsed: Url = base.parse().map_err(|_| wrong())?;
-    let safe = parsed.scheme() == "https"
-        || parsed.scheme() == "http" && (http::is_loopback(&parsed) || what.allow_http);
-    if !safe {
-        return Err(wrong());
-    }
-    let path = format!("{}/v1/assets/{}/inference", base.trim_end_matches('/'), what.asset);
-    path.parse().map_err(|_| wrong())
+    Ok(here.client.gateway(&url, allow_http).await?)
+}
+
+/// One paid call.
+async fn call(
+    here: &Here<'_>,
+    payer: &Payer<'_>,
+    url: &Url,
+    path: &Path,
+    output: &mut Output,
+) -> Result<Value, Failure> {
+    let answered = payer.call(request(url, path)?).await?;
+    told(here, path, answered, output).await
 }
 
 fn request(url: &Url, path: &Path) -> Result<Request, Failure> {
@@ -102,16 +132,20 @@ async fn told(
     let PaidAnswer { response, charged, deposited, channel } = answered;
     let status = response.status();
     let body = http::body(response, ANSWER_BYTES_MAX).await;
-    let body = body.map_err(|error| Failure::Http { reason: error.to_string() })?;
+    let paid = || match charged {
+        Amount::ZERO => "nothing was charged".to_owned(),
+        charged => format!("{} was charged", here.show(charged)),
+    };
+    let body = body.map_err(|error| Failure::AnswerLost { paid: paid(), reason: error.to_string() })?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() {
         let detail = answer["detail"].as_str().unwrap_or("no reason was given").chars().take(500).collect();
-        return Err(Failure::NotServed { status: status.as_u16(), detail });
+        return Err(Failure::NotServed { status: status.as_u16(), paid: paid(), detail });
     }
     output.say(&format!("{}: {}, {}", path.display(), in_words(&answer), here.show(charged)))?;
     if deposited > Amount::ZERO {
         output.say(&format!(
-            "   {} went into the channel; --refund has back what is left",
+            "   {} went into a channel; --refund has back what is left",
             here.show(deposited)
         ))?;
     }

@@ -1,9 +1,6 @@
 //! `usage`: what gateways recorded.
 
-use std::time::Duration;
-
-use residual_client::UsageRow;
-use residual_ledger::http::{self, Url};
+use residual_client::{RemoteGateway, UsageRow};
 use residual_primitives::Address;
 use serde_json::json;
 
@@ -16,12 +13,6 @@ use crate::{
 
 /// How many uses are shown on a terminal.
 const SHOWN_MAX: usize = 50;
-
-/// The largest epoch that is fetched, in bytes.
-const FILE_BYTES_MAX: usize = 2 << 30;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(here: &Here<'_>, what: Usage, output: &mut Output) -> Result<(), Failure> {
     match what {
@@ -41,7 +32,10 @@ pub(super) async fn run(here: &Here<'_>, what: Usage, output: &mut Output) -> Re
                 )
             })?;
         }
-        Usage::Fetch { url, gateway } => fetch(here, &url, &gateway, output).await?,
+        Usage::Fetch { url, gateway, allow_http } => {
+            let from = here.client.gateway(&url, allow_http).await?;
+            fetch(here, &from, &gateway, output).await?;
+        }
     }
     Ok(())
 }
@@ -79,11 +73,13 @@ fn in_words(here: &Here<'_>, row: &UsageRow) -> String {
 }
 
 /// Fetches the epochs of a gateway that are committed to and not here.
-async fn fetch(here: &Here<'_>, url: &str, gateway: &str, output: &mut Output) -> Result<(), Failure> {
+async fn fetch(
+    here: &Here<'_>,
+    from: &RemoteGateway,
+    gateway: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let gateway: Address = here.client.address_of(gateway)?;
-    let wrong = || Failure::GatewayUrl { found: url.chars().take(80).collect() };
-    let http = http::client(CONNECT_TIMEOUT, TIMEOUT)
-        .map_err(|error| Failure::Http { reason: error.to_string() })?;
     let head = here.client.chain().head().await.map_err(residual_client::LedgerError::from)?.number;
     let mut fetched = Vec::new();
     for commitment in here.client.usage_commitments(head).await? {
@@ -91,15 +87,7 @@ async fn fetch(here: &Here<'_>, url: &str, gateway: &str, output: &mut Output) -
         if commitment.gateway != gateway || here.client.usage_file(gateway, epoch)?.is_some() {
             continue;
         }
-        let place: Url = format!("{}/v1/usage/{gateway}/{epoch}", url.trim_end_matches('/'))
-            .parse()
-            .map_err(|_| wrong())?;
-        let failed = |reason: String| Failure::Http { reason };
-        let response = http.get(place).send().await.map_err(|error| failed(error.to_string()))?;
-        if !response.status().is_success() {
-            return Err(failed(format!("the gateway answered {} for epoch {epoch}", response.status())));
-        }
-        let bytes = http::body(response, FILE_BYTES_MAX).await.map_err(|error| failed(error.to_string()))?;
+        let bytes = from.usage_epoch(gateway, epoch).await?;
         let kept = here.client.keep_usage(gateway, epoch, &bytes).await?;
         output.say(&format!("epoch {epoch}: {} uses", kept.records))?;
         fetched.push(kept);

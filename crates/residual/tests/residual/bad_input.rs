@@ -25,9 +25,9 @@ fn what_the_rules_refuse_changes_nothing() {
     let before = town.events();
     let nobody = "0x000000000000000000000000000000ff";
     town.refused(3, "registered on this ledger", &["pay", nobody, "1", "-a", "dev:1"]);
-    town.refused(4, "fund the account", &["license", asset, terms, "-a", "dev:5"]);
+    town.refused(4, "expected 25 TUSD on 0x", &["license", asset, terms, "-a", "dev:5"]);
     let cheap = ["license", asset, terms, "--max-price", "24.99", "-a", "dev:5"];
-    town.refused(4, "agree to it with --max-price", &cheap);
+    town.refused(4, "at most 24.99 TUSD, found 25 TUSD: agree to it with --max-price", &cheap);
     town.refused(2, "digits after the point", &["pay", asset, "0.0000001", "-a", "dev:1"]);
     town.refused(2, "above zero", &["pay", asset, "0", "-a", "dev:1"]);
     town.refused(2, "expected an account to act with", &["claim", asset]);

@@ -41,8 +41,7 @@ fn a_marketplace_on_a_development_chain_is_made_joined_and_not_mistaken() {
     assert_eq!(collected["claims"][0]["amount"], "25000000", "{collected}");
     assert_eq!(json(&bo, &["audit"])["tokens"][0]["received"], "25000000");
 
-    refused(&ada, 2, "leave it out", &["up", "--development", "--rpc-url", &url]);
-    refused(&ada, 2, "for the ledger at", &["up", "--development"]);
+    refused(&temp.path().join("new"), 2, "residual init --rpc-url", &["up", "--rpc-url", &url]);
     let (_other, other_url) = anvil(&["--chain-id", "4242"]);
     refused(&ada, 5, "found chain 4242", &["audit", "--rpc-url", &other_url]);
     let (_same, same_url) = anvil(&[]);

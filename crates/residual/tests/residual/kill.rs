@@ -49,6 +49,7 @@ fn led_1_a_publish_whose_node_is_killed_is_completed_by_repeating_it() {
     json(&data, &["audit"]);
 }
 
+/// CH-1, and AUD-1: what is claimed by hand is in published records before, as what a running gateway claims is.
 #[test]
 fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
     let temp = tempfile::tempdir().unwrap();
@@ -62,10 +63,12 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
     );
     let asset = published["asset"].as_str().unwrap().to_owned();
     json(&data, &["account", "fund", "dev:2", "100", "-a", "dev:0"]);
-    let mut charged = 0;
+    let (mut charged, mut uses) = (0, 0);
     for round in 0..6_u64 {
         json(&data, &["channel", "open", &asset, "1", "--gateway", "dev:1", "-a", "dev:2"]);
         charged += charge_every_channel(&data, round);
+        // One more channel each round.
+        uses += round + 1;
         let (mut node, _) = up(&data);
         let redeem = ["redeem", asset.as_str(), "-a", "dev:1"];
         let mut first = command(&data, &redeem).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -79,11 +82,17 @@ fn met_1_a_redeem_whose_node_is_killed_is_completed_by_repeating_it() {
             charged.to_string(),
             "each charge came in once, and every one"
         );
+        assert_eq!(
+            audit["usage"]["records"], uses,
+            "each use is recorded, and compared with what was claimed"
+        );
+        assert_eq!(audit["usage"]["sources"], round + 1);
+        assert_eq!(audit["usage"]["outstanding"], "0");
     }
 }
 
 /// Makes a charge on each channel, as a gateway that serves calls does, and answers their sum.
-fn charge_every_channel(data: &Path, round: u64) -> u128 {
+pub(crate) fn charge_every_channel(data: &Path, round: u64) -> u128 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::open(data, &Place::Own(Some(ANY_PORT))).await.unwrap();

@@ -102,8 +102,12 @@ pub(crate) fn up(data_dir: &Path) -> (Process, String) {
 
 /// A running node, and all that it says of where it serves what.
 pub(crate) fn served(data_dir: &Path, arguments: &[&str]) -> (Process, Value) {
-    let any_port = ["up", "--json", "--listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"];
-    let mut child = command(data_dir, &any_port).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let any_port = ["up", "--json", "--listen", "127.0.0.1:0"];
+    let mut up = command(data_dir, &any_port);
+    if !arguments.contains(&"--gateway-listen") {
+        up.args(["--gateway-listen", "127.0.0.1:0"]);
+    }
+    let mut child = up.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let served = serde_json::from_str(&line).expect("the node says where it serves what");
