@@ -2,7 +2,7 @@
 //!
 //! Owns: the check of both inputs, the figures and how they are broken down (class, size, curve, confusion, slice). The
 //! matching and the averages are `hotcoco`'s, which sums in numpy's order; the tests hold every figure to the last bit of
-//! pycocotools 2.0.11 (ADR 16, with what differs).
+//! pycocotools 2.0.11 (ADR 18, with what differs).
 //!
 //! Refuses: what pycocotools fails on or silently takes for something else (a missing score, box or size, ids that stand
 //! twice, a mask that does not fill its image), and inputs that would cost more than [`Limits`] allow. All of this is found
