@@ -3,6 +3,8 @@
 //! The data are read from the folder that `RESIDUAL_SHARED_DATA` names (they may not be copied); pycocotools from
 //! `tests/peers/.venv` (see `tests/peers/setup`). Without either these tests fail: a check that is skipped checks nothing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod clean;
 mod hostile;
 mod made;
