@@ -15,6 +15,7 @@ mod memory;
 mod meter;
 mod payments;
 mod usage;
+mod vision;
 mod words;
 
 #[cfg(feature = "engine")]
@@ -30,6 +31,7 @@ pub use ledger::{deployment, event, keystore, revert, suite_json};
 pub use meter::{AUTHORIZER, channels, meter_records, meter_segment, purse, purse_config, sign, voucher};
 pub use payments::x402;
 pub use usage::{usage_file, usage_record};
+pub use vision::{archive, image};
 pub use words::{ids, terms};
 
 /// Gives bytes to a decoder, and says whether it took them.
@@ -40,12 +42,14 @@ pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by their names, which are those of their seeds' directories too.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archive", archive),
     ("classifier_onnx", classifier_onnx),
     ("dag", dag),
     ("deployment", deployment),
     ("digits_csv", digits_csv),
     ("event", event),
     ("ids", ids),
+    ("image", image),
     ("index", index),
     ("keystore", keystore),
     ("manifest", manifest),

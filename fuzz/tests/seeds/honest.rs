@@ -5,7 +5,7 @@ use std::{fs, io::Cursor};
 use aes::cipher::{KeyIvInit, StreamCipher};
 use alloy_primitives::{Address, B256, LogData, U256, hex, keccak256};
 use alloy_sol_types::SolError;
-use image::{GrayImage, ImageFormat};
+use image::{GrayImage, ImageFormat, RgbImage};
 use k256::ecdsa::SigningKey;
 use residual_classifier::{TrainConfig, onnx, parse_csv, train};
 use residual_content::{BlockId, Codec};
@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 type Seed = (&'static str, &'static str, Vec<u8>);
 
 pub(crate) fn all() -> Vec<Seed> {
-    let parts = [x402(), meter(), usage(), inference(), content(), ledger(), words(), classifier()];
+    let parts = [x402(), meter(), usage(), inference(), content(), ledger(), words(), classifier(), vision()];
     parts.into_iter().flatten().collect()
 }
 
@@ -407,5 +407,46 @@ fn classifier() -> Vec<Seed> {
         ("classifier_onnx", "one-layer", digits_model(&[1])),
         ("classifier_onnx", "two-layers", digits_model(&[2, 1])),
         ("digits_csv", "two", format!("{row}\n{row}\r\n").into_bytes()),
+    ]
+}
+
+fn vision() -> Vec<Seed> {
+    let picture = |format| {
+        let picture =
+            RgbImage::from_fn(20, 17, |x, y| image::Rgb([x * 12, y * 15, x * y].map(|level| level as u8)));
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    // EXIF with an orientation and a position, after the first marker.
+    let jpeg = picture(ImageFormat::Jpeg);
+    let tiff = "49492a00080000000200 120103000100000006000000 258804000100000026000000 00000000\
+                0200 020005000300000044000000 040005000300000044000000 00000000";
+    let tiff = [hex::decode(tiff.replace(' ', "")).unwrap(), [1, 0, 0, 0].repeat(6)].concat();
+    let length = (tiff.len() as u16 + 8).to_be_bytes();
+    let exif = [&jpeg[..2], b"\xff\xe1", &length, b"Exif\0\0", &tiff, &jpeg[2..]].concat();
+    let mut header = [0; 46];
+    header[..4].copy_from_slice(b"PK\x01\x02");
+    header[28] = 5;
+    let mut end = [0; 22];
+    end[..4].copy_from_slice(b"PK\x05\x06");
+    end[12] = 51;
+    let zip = [b"\0".as_slice(), &header, b"a/b.c", &end].concat();
+    let mut block = [0; 513];
+    block[0] = 1;
+    block[1..6].copy_from_slice(b"a/b.c");
+    block[125..136].fill(b'0');
+    block[157] = b'0';
+    let tar = [block.as_slice(), &[0; 1024]].concat();
+    vec![
+        ("image", "jpeg", jpeg),
+        ("image", "jpeg-exif", exif),
+        ("image", "png", picture(ImageFormat::Png)),
+        ("image", "bmp", picture(ImageFormat::Bmp)),
+        ("image", "gif", picture(ImageFormat::Gif)),
+        ("image", "webp", picture(ImageFormat::WebP)),
+        ("image", "tiff", picture(ImageFormat::Tiff)),
+        ("archive", "zip", zip),
+        ("archive", "tar", tar),
     ]
 }
