@@ -31,7 +31,7 @@ pub use ledger::{deployment, event, keystore, revert, suite_json};
 pub use meter::{AUTHORIZER, channels, meter_records, meter_segment, purse, purse_config, sign, voucher};
 pub use payments::{tick, x402};
 pub use usage::{usage_file, usage_record};
-pub use vision::{coco, coco_results, createml, labelme};
+pub use vision::{archive, coco, coco_results, createml, image, labelme};
 pub use words::{ids, terms};
 
 /// Gives bytes to a decoder, and says whether it took them.
@@ -42,6 +42,7 @@ pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by their names, which are those of their seeds' directories too.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archive", archive),
     ("classifier_onnx", classifier_onnx),
     ("coco", coco),
     ("coco_results", coco_results),
@@ -51,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("digits_csv", digits_csv),
     ("event", event),
     ("ids", ids),
+    ("image", image),
     ("index", index),
     ("keystore", keystore),
     ("labelme", labelme),

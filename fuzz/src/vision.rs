@@ -1,80 +1,39 @@
-//! Annotations of datasets: JSON in the words of several formats.
+//! What `vision` reads of a stranger's folder. Readers take folders, so each input is laid into one of its own.
+
+mod images;
+mod json;
 
 use std::{fs, path::Path};
 
-use residual_vision::{
-    Category, Dataset, Findings, Folder, Format, Image, Limits, Place, Segmentation, read, read_results,
-    write,
-};
+use residual_vision::{Dataset, Findings, Folder, Format, Limits, Place, Segmentation, read};
+use tempfile::TempDir;
 
-use crate::memory::within;
+pub use images::{archive, image};
+pub use json::{coco, coco_results, createml, labelme};
 
-/// How many times its length a file may cost: an object of one short field is a node of a tree as large as one of ten.
-const TIMES: usize = 250;
-
-/// What COCO's reader takes is written, and what was written is read again the same.
-pub fn coco(bytes: &[u8]) -> bool {
-    let Some(dataset) = dataset_of(Format::Coco, bytes) else { return false };
-    // What has no area is given one, so that the first writing may add something.
-    let once = again(&dataset);
-    assert_eq!(again(&once), once);
-    true
+fn folder_of(files: &[(&str, &[u8])]) -> TempDir {
+    let place = tempfile::tempdir().expect("a folder for temporary files can be made");
+    for (path, content) in files {
+        let path = place.path().join(path);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, content));
+        made.expect("the name is ours, and so is the folder");
+    }
+    place
 }
 
-/// What is taken as a result is of an image and a class of the dataset.
-pub fn coco_results(bytes: &[u8]) -> bool {
-    let dataset = Dataset {
-        categories: vec![Category { id: 1, name: "cat".to_owned(), ..Category::default() }],
-        images: vec![Image {
-            id: 1,
-            file: "a.jpg".to_owned(),
-            width: Some(100),
-            height: Some(80),
-            ..Image::default()
-        }],
-        ..Dataset::default()
-    };
-    let results = within(bytes, TIMES, || {
-        read_results("results.json", bytes, &dataset, None, &Limits::default(), &mut Findings::new(10))
-    });
-    let taken = !results.is_empty();
-    assert_model(&Dataset { annotations: results, ..dataset });
-    taken
+/// Reads a folder within limits that are low enough to be reached.
+fn read_at(path: &Path, format: Format) -> (Dataset, Findings) {
+    let limits = Limits { annotations: 1000, categories: 1000, vertices: 10_000, ..Limits::default() };
+    let mut findings = Findings::new(10);
+    let folder = Folder::list(path, &limits, &mut findings).expect("the folder is ours");
+    (read(&folder, format, &limits, &mut findings), findings)
 }
 
-/// What is taken keeps the model's promises.
-pub fn labelme(bytes: &[u8]) -> bool {
-    dataset_of(Format::LabelMe, bytes).is_some()
-}
-
-/// What is taken keeps the model's promises.
-pub fn createml(bytes: &[u8]) -> bool {
-    dataset_of(Format::CreateMl, bytes).is_some()
-}
-
-/// The dataset of a folder with this one file, if any annotation is taken.
-fn dataset_of(format: Format, bytes: &[u8]) -> Option<Dataset> {
-    let place = tempfile::tempdir().expect("a folder for the file");
-    fs::write(place.path().join("train.json"), bytes).expect("the file is written");
-    let dataset = within(bytes, TIMES, || read_folder(format, place.path()));
-    assert_model(&dataset);
-    (!dataset.annotations.is_empty()).then_some(dataset)
-}
-
-fn read_folder(format: Format, path: &Path) -> Dataset {
-    let (limits, mut findings) = (Limits::default(), Findings::new(10));
-    let folder = Folder::list(path, &limits, &mut findings).expect("the folder is there");
-    read(&folder, format, &limits, &mut findings)
-}
-
-/// The dataset as it is read from how it is written, without the places, which are those of another file.
-fn again(dataset: &Dataset) -> Dataset {
-    let place = tempfile::tempdir().expect("a folder to write into");
-    write(dataset, Format::Coco, place.path()).expect("the folder is empty");
-    let mut read = read_folder(Format::Coco, place.path());
-    read.images.iter_mut().for_each(|image| image.place = Place::default());
-    read.annotations.iter_mut().for_each(|annotation| annotation.place = Place::default());
-    read
+/// Places are those of a file, and differ in another that says the same.
+fn without_places(mut dataset: Dataset) -> Dataset {
+    dataset.images.iter_mut().for_each(|image| image.place = Place::default());
+    dataset.annotations.iter_mut().for_each(|annotation| annotation.place = Place::default());
+    dataset
 }
 
 /// What whoever is given a dataset may rely on.
@@ -99,6 +58,9 @@ fn assert_model(dataset: &Dataset) {
             None => {}
         }
     }
-    let climbs = |file: &str| file.starts_with('/') || file.split('/').any(|part| part == "..");
-    assert!(!dataset.images.iter().any(|image| climbs(&image.file)));
+    for image in &dataset.images {
+        let climbs = image.file.starts_with('/') || image.file.split('/').any(|part| part == "..");
+        assert!(!climbs, "{} leaves the folder", image.file);
+        assert!(image.classes.iter().all(|class| (class.0 as usize) < dataset.categories.len()));
+    }
 }

@@ -25,14 +25,17 @@ use residual_usage::{Lane, UsageFields, UsageRecord};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-type Seed = (&'static str, &'static str, Vec<u8>);
+use super::vision;
+
+pub(crate) type Seed = (&'static str, &'static str, Vec<u8>);
 
 pub(crate) fn all() -> Vec<Seed> {
-    let parts = [x402(), meter(), usage(), inference(), content(), ledger(), words(), classifier(), vision()];
+    let parts =
+        [x402(), meter(), usage(), inference(), content(), ledger(), words(), classifier(), vision::all()];
     parts.into_iter().flatten().collect()
 }
 
-fn text(json: &Value) -> Vec<u8> {
+pub(crate) fn text(json: &Value) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 
@@ -409,45 +412,5 @@ fn classifier() -> Vec<Seed> {
         ("classifier_onnx", "one-layer", digits_model(&[1])),
         ("classifier_onnx", "two-layers", digits_model(&[2, 1])),
         ("digits_csv", "two", format!("{row}\n{row}\r\n").into_bytes()),
-    ]
-}
-
-fn vision() -> Vec<Seed> {
-    let coco = json!({
-        "info": { "year": 2026 }, "licenses": [{ "id": 1, "name": "CC0-1.0", "url": "" }],
-        "images": [{ "id": 1, "file_name": "a.jpg", "width": 100, "height": 80, "license": 1, "coco_url": "" }],
-        "categories": [{ "id": 1, "name": "cat", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]] }],
-        "annotations": [
-            {
-                "id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20.5, 20], "area": 200.5, "iscrowd": 0,
-                "segmentation": [[10, 10, 30.5, 10, 30, 30]], "keypoints": [11, 12, 2, 0, 0, 0], "num_keypoints": 1,
-            },
-            { "id": 2, "image_id": 1, "category_id": 1, "segmentation": { "size": [80, 100], "counts": [10, 20, 7970] } },
-            { "id": 3, "image_id": 1, "category_id": 1, "segmentation": { "size": [80, 100], "counts": "Pj7" } },
-            { "id": 4, "image_id": 1, "caption": "a cat" },
-            { "image_id": 1, "file_name": "a.png", "segments_info": [{ "id": 7, "category_id": 1, "area": 3 }] },
-        ],
-    });
-    let results = json!([
-        { "image_id": 1, "category_id": 1, "bbox": [1, 2.5, 3, 4], "score": 0.5 },
-        { "image_id": 1, "category_id": 1, "segmentation": { "size": [80, 100], "counts": "Pj7" }, "score": 1e-3 },
-    ]);
-    let shape = |kind: &str, points: Value| json!({ "label": kind, "points": points, "group_id": null, "shape_type": kind, "flags": {} });
-    let labelme = json!({
-        "version": "5.0.1", "flags": {}, "imagePath": "a.jpg", "imageData": null, "imageHeight": 80, "imageWidth": 100,
-        "shapes": [
-            shape("polygon", json!([[1, 2], [3.5, 4], [5, 0]])), shape("rectangle", json!([[9, 8], [1, 2]])),
-            shape("circle", json!([[5, 5], [8, 9]])), shape("point", json!([[1, 2]])),
-            shape("linestrip", json!([[1, 2], [3, 4], [5, 6]])),
-        ],
-    });
-    let createml = json!([{ "image": "a.jpg", "annotations": [
-        { "label": "cat", "coordinates": { "x": 55, "y": 50.5, "width": 90, "height": 60 } },
-    ] }]);
-    vec![
-        ("coco", "each-kind", text(&coco)),
-        ("coco_results", "box-and-mask", text(&results)),
-        ("labelme", "each-shape", text(&labelme)),
-        ("createml", "box", text(&createml)),
     ]
 }

@@ -31,6 +31,10 @@ const NOISE: i64 = AMPLITUDE / 4;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
 
+/// BLAKE3 of a file as it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileHash(pub [u8; 32]);
+
 /// A content hash under a secret salt (BLAKE3, keyed): whoever has the salt can tell whether an image he has is among the
 /// hashed ones, and nobody else can. For sealed images that are to be compared and not shown.
 ///
@@ -98,9 +102,20 @@ impl ContentHash {
     }
 }
 
+impl FileHash {
+    /// Of a file's bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
 impl PerceptualHash {
-    /// Of an image; none where most of the frequencies are weaker than rounding, so that the bits would say nothing.
+    /// Of an image; none where the bits would say little of it: where most of the frequencies are weaker than rounding, or it
+    /// has fewer pixels a side than the grid. (Of 8x8 digits one pair in two hundred would look alike.)
     pub fn of(luma: &Luma) -> Option<Self> {
+        if luma.width() < SIDE || luma.height() < SIDE {
+            return None;
+        }
         let waves = transform(&luma.grid::<SIDE>()?);
         let bits = &*BITS;
         let strong = bits.coarse.iter().filter(|(u, v)| waves[*v][*u].abs() > NOISE).count();
@@ -280,7 +295,7 @@ macro_rules! shown_in_hex {
     )*};
 }
 
-shown_in_hex!(ContentHash SaltedHash);
+shown_in_hex!(ContentHash FileHash SaltedHash);
 
 impl fmt::Display for PerceptualHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

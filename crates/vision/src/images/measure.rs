@@ -115,7 +115,8 @@ fn blur(luma: &Luma) -> Option<f64> {
     }
     let (mut across, mut down) = (Changes::default(), Changes::default());
     let rows: Vec<&[u8]> = luma.rows().collect();
-    for row in &rows {
+    // Every second row, and every second one of their changes, say what all do.
+    for row in rows.iter().step_by(2) {
         let end = row.len() - REACH;
         across.add([
             &row[..end - REACH - 1],
@@ -124,7 +125,7 @@ fn blur(luma: &Luma) -> Option<f64> {
             &row[2 * REACH + 1..],
         ]);
     }
-    for window in rows.windows(2 * REACH + 2) {
+    for window in rows.windows(2 * REACH + 2).step_by(2) {
         down.add([window[0], window[REACH], window[REACH + 1], window[2 * REACH + 1]]);
     }
     across.kept().into_iter().chain(down.kept()).reduce(f64::max)

@@ -18,7 +18,7 @@ mod search;
 
 pub use decode::{Damage, decode};
 pub use exif::Exif;
-pub use hash::{ContentHash, PerceptualHash, SaltedHash};
+pub use hash::{ContentHash, FileHash, PerceptualHash, SaltedHash};
 pub use luma::Luma;
 pub use measure::Measures;
 pub use outline::{Kind, Outline};
@@ -39,6 +39,8 @@ pub struct Facts {
     pub height: u32,
     /// What its metadata says.
     pub exif: Exif,
+    /// Its file.
+    pub file: FileHash,
     /// Its pixels, whatever file they are in.
     pub content: ContentHash,
     /// What it looks like; none for an image that shows too little to be told from others.
@@ -61,6 +63,7 @@ pub fn look(bytes: &[u8], outline: &Outline, limits: &Limits) -> Result<Facts, D
         width: pixels.width(),
         height: pixels.height(),
         exif: outline.exif(bytes),
+        file: FileHash::of(bytes),
         content: ContentHash::of(&pixels),
         perceptual,
         measures,

@@ -165,8 +165,7 @@ impl Outline {
             match kind {
                 b"IHDR" if self.size.is_none() => self.size = be32(content, 0).zip(be32(content, 4)),
                 b"eXIf" if self.exif.is_none() => self.exif = Some(data.clone()),
-                // The checksum of `IEND` is not missed by anyone.
-                b"IEND" => return Some(()),
+                b"IEND" => return be32(bytes, data.end).map(|_| ()),
                 _ => {}
             }
             at = data.end + 4;
@@ -180,6 +179,11 @@ impl Outline {
         loop {
             at = match *bytes.get(at)? {
                 0x3b => return Some(()),
+                // Some encoders pad with these, and decoders step over them.
+                0x00 => {
+                    at += 1;
+                    continue;
+                }
                 0x21 => at + 2,
                 0x2c => at + 11 + gif_colours(*bytes.get(at + 9)?),
                 // Neither an image nor an extension: decoders stop here, too.

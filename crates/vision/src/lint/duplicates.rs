@@ -3,17 +3,12 @@
 //! Of each image at most one other is named for each rule: the first that is the same, the nearest that looks alike. An image
 //! that is all but one colour is compared with none, since any two of them are the same and neither was taken from the other.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    ops::ControlFlow,
-};
-
-use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use super::images::ImageFacts;
 use crate::{
     CategoryIndex, Dataset, Findings, Image, Rule,
-    images::{ContentHash, Facts, HashIndex, PerceptualHash},
+    images::{ContentHash, Facts, HashIndex, Hit, PerceptualHash},
 };
 
 /// In how many of the 64 bits images that look alike differ; different photographs differ in 18 and more, even when each of
@@ -21,8 +16,12 @@ use crate::{
 const ALIKE_COARSE: u32 = 10;
 /// In how many of the 256 bits; different photographs differ in 110 and more, an image cropped by 2% in up to 45.
 const ALIKE_FINE: u32 = 64;
-/// Candidates that are looked at for one image: among more that look alike, one that does has been found.
-const CANDIDATES: usize = 20_000;
+/// Flips and turns of an image.
+const VARIANTS: usize = 8;
+/// Earlier images that are compared as the nearest, for each flip and turn: among more that look alike, any will do.
+const MOST: usize = 64;
+/// Images that are searched for at once, whose hits are in memory together.
+const TOGETHER: usize = 1 << 14;
 
 struct Candidate<'a> {
     image: &'a Image,
@@ -108,8 +107,11 @@ fn alike(candidates: &[Candidate], findings: &mut Findings) {
         .filter(|(candidate, _)| seen.insert((candidate.facts.content, candidate.image.split.as_deref())))
         .collect();
     let index = HashIndex::new(distinct.iter().map(|(_, hash)| hash.coarse).collect());
-    let nearest = distinct.par_iter().enumerate().map(|(at, _)| nearest(&index, &distinct, at));
-    for ((candidate, _), [within, across]) in distinct.iter().zip(nearest.collect::<Vec<_>>()) {
+    let mut nearest = Vec::with_capacity(distinct.len());
+    for part in distinct.chunks(TOGETHER) {
+        nearest.extend(nearest_of(&index, &distinct, nearest.len(), part.len()));
+    }
+    for ((candidate, _), [within, across]) in distinct.iter().zip(nearest) {
         let rules = [(within, Rule::NearDuplicate), (across, Rule::NearDuplicateAcrossSplits)];
         for (alike, rule) in rules {
             let Some(Alike { distance, other }) = alike else { continue };
@@ -119,28 +121,35 @@ fn alike(candidates: &[Candidate], findings: &mut Findings) {
     }
 }
 
-/// The nearest earlier images in the same split and in another one.
-fn nearest<'a>(
+/// Of some images the nearest earlier ones in the same split and in another one.
+fn nearest_of<'a>(
     index: &HashIndex,
     distinct: &[(&Candidate<'a>, PerceptualHash)],
-    at: usize,
-) -> [Option<Alike<'a>>; 2] {
-    let (this, hash) = &distinct[at];
-    let mut nearest = [const { None }; 2];
-    let mut looked_at = 0;
-    for variant in hash.variants() {
-        let _ = index.visit(variant.coarse, ALIKE_COARSE, |hit| {
-            looked_at += 1;
-            let before = hit.at as usize;
-            let (other, other_hash) = &distinct[before];
-            let distance = variant.fine_distance(other_hash);
-            if before < at && distance <= ALIKE_FINE && other.facts.content != this.facts.content {
-                let across = matches!((&this.image.split, &other.image.split), (Some(one), Some(other)) if one != other);
-                let place: &mut Option<(u32, usize)> = &mut nearest[usize::from(across)];
-                *place = place.into_iter().map(|old| *old).chain([(distance, before)]).min();
-            }
-            if looked_at < CANDIDATES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-    }
-    nearest.map(|found| found.map(|(distance, before)| Alike { distance, other: distinct[before].0.image }))
+    first: usize,
+    count: usize,
+) -> Vec<[Option<Alike<'a>>; 2]> {
+    let variants: Vec<PerceptualHash> =
+        distinct[first..first + count].iter().flat_map(|(_, hash)| hash.variants()).collect();
+    let queries: Vec<u64> = variants.iter().map(|variant| variant.coarse).collect();
+    let distance = |query: usize, hit: Hit| variants[query].fine_distance(&distinct[hit.at as usize].1);
+    let found = index.search(&queries, ALIKE_COARSE, MOST, |query, hit| {
+        let (this, before) = (first + query / VARIANTS, hit.at as usize);
+        before < this
+            && distance(query, hit) <= ALIKE_FINE
+            && distinct[before].0.facts.content != distinct[this].0.facts.content
+    });
+    let nearest = |(this, found): (usize, &[Vec<Hit>])| {
+        let mut nearest: [Option<(u32, usize)>; 2] = [None; 2];
+        let split = distinct[first + this].0.image.split.as_deref();
+        for (variant, hit) in
+            found.iter().enumerate().flat_map(|(at, hits)| hits.iter().map(move |hit| (at, *hit)))
+        {
+            let other = distinct[hit.at as usize].0.image.split.as_deref();
+            let across = usize::from(split.is_some() && other.is_some() && split != other);
+            let alike = (distance(this * VARIANTS + variant, hit), hit.at as usize);
+            nearest[across] = Some(nearest[across].map_or(alike, |old| old.min(alike)));
+        }
+        nearest.map(|alike| alike.map(|(distance, other)| Alike { distance, other: distinct[other].0.image }))
+    };
+    found.chunks(VARIANTS).enumerate().map(nearest).collect()
 }
