@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use cap_std::{ambient_authority, fs::Dir};
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, File},
+};
 
 use crate::{Findings, Limits, Place, Rule};
 
@@ -75,6 +78,20 @@ impl Folder {
         self.files.get(path).copied()
     }
 
+    /// Whether there is a file somewhere beneath this path.
+    pub(crate) fn has_folder(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        self.files.range(prefix.clone()..).next().is_some_and(|(file, _)| file.starts_with(&prefix))
+    }
+
+    /// Opens a file of the folder, to read a part of it.
+    ///
+    /// # Errors
+    /// It is not there, leads out of the folder, or may not be read.
+    pub(crate) fn open(&self, path: &str) -> io::Result<File> {
+        self.root.open(path)
+    }
+
     /// A file's content, if it is at most `limit` bytes.
     ///
     /// # Errors
@@ -88,6 +105,16 @@ impl Folder {
         let mut content = Vec::with_capacity(usize::try_from(listed).unwrap_or(0));
         let read = file.take(limit.saturating_add(1)).read_to_end(&mut content)? as u64;
         if read > limit { Err(ReadError::TooLarge { limit, found: read }) } else { Ok(content) }
+    }
+
+    /// The first bytes of a file, `limit` at most.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn head(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        self.root.open(path)?.take(limit).read_to_end(&mut head)?;
+        Ok(head)
     }
 }
 
@@ -167,5 +194,7 @@ mod tests {
         assert_eq!(folder.read("inside", 3).unwrap(), b"abc");
         assert!(matches!(folder.read("images/a", 2), Err(ReadError::TooLarge { limit: 2, found: 3 })));
         assert!(folder.read("../outside", 3).is_err());
+        assert_eq!(folder.head("images/a", 2).unwrap(), b"ab");
+        assert!(folder.head("../outside", 2).is_err());
     }
 }

@@ -13,12 +13,14 @@
 
 mod finding;
 mod folder;
+mod formats;
 mod limits;
 mod model;
 mod rule;
 
 pub use finding::{Finding, Findings, Place, Pointer};
 pub use folder::{Folder, FolderError, ReadError};
+pub use formats::{DetectError, Format, Loss, UnknownFormat, WriteError, detect, read, write};
 pub use limits::Limits;
 pub use model::{
     Annotation, Attributes, Bounds, Category, CategoryIndex, Dataset, Image, ImageIndex, Info, Keypoint,
