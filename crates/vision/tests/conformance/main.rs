@@ -3,6 +3,8 @@
 //!
 //! Data that may not be copied is read from the folder that `RESIDUAL_SHARED_DATA` names; without it these tests fail.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod broken;
 mod chance;
 mod layouts;
