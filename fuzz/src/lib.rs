@@ -15,6 +15,7 @@ mod memory;
 mod meter;
 mod payments;
 mod usage;
+mod vision;
 mod words;
 
 #[cfg(feature = "engine")]
@@ -30,6 +31,7 @@ pub use ledger::{deployment, event, keystore, revert, suite_json};
 pub use meter::{AUTHORIZER, channels, meter_records, meter_segment, purse, purse_config, sign, voucher};
 pub use payments::x402;
 pub use usage::{usage_file, usage_record};
+pub use vision::{cvat, dota, image_folder, image_header, voc, yolo_config, yolo_label};
 pub use words::{ids, terms};
 
 /// Gives bytes to a decoder, and says whether it took them.
@@ -41,11 +43,15 @@ pub type Target = fn(&[u8]) -> bool;
 /// All targets by their names, which are those of their seeds' directories too.
 pub const TARGETS: &[(&str, Target)] = &[
     ("classifier_onnx", classifier_onnx),
+    ("cvat", cvat),
     ("dag", dag),
     ("deployment", deployment),
     ("digits_csv", digits_csv),
+    ("dota", dota),
     ("event", event),
     ("ids", ids),
+    ("image_folder", image_folder),
+    ("image_header", image_header),
     ("index", index),
     ("keystore", keystore),
     ("manifest", manifest),
@@ -60,9 +66,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("terms", terms),
     ("usage_file", usage_file),
     ("usage_record", usage_record),
+    ("voc", voc),
     ("voucher", voucher),
     ("wrapped_key", wrapped_key),
     ("x402", x402),
+    ("yolo_config", yolo_config),
+    ("yolo_label", yolo_label),
 ];
 
 /// Makes a program of a target, with libFuzzer's `main`.
