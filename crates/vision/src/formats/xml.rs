@@ -508,10 +508,11 @@ mod tests {
     proptest! {
         #[test]
         fn text_comes_back(text in "\\PC{0,20}|[ -~\\n\\t\\r&<>]{0,20}") {
-            prop_assume!(can_say(&text));
-            let (_, children) = read(&format!("<a><b c=\"{0}\">{0}</b></a>", escaped(&text))).unwrap();
-            prop_assert_eq!(children[0].text(), &text);
-            prop_assert_eq!(children[0].attribute("c"), Some(text.as_str()));
+            let text = text.trim();
+            prop_assert!(can_say(text));
+            let (_, children) = read(&format!("<a><b c=\"{0}\">{0}</b></a>", escaped(text))).unwrap();
+            prop_assert_eq!(children[0].text(), text);
+            prop_assert_eq!(children[0].attribute("c"), Some(text));
         }
 
         #[test]
