@@ -2,14 +2,16 @@
 
 mod images;
 mod json;
+mod text;
 
 use std::{fs, path::Path};
 
-use residual_vision::{Dataset, Findings, Folder, Format, Limits, Place, Segmentation, read};
+use residual_vision::{Dataset, Findings, Folder, Format, Limits, Place, Segmentation, detect, read};
 use tempfile::TempDir;
 
 pub use images::{archive, image};
 pub use json::{coco, coco_results, createml, labelme};
+pub use text::{cvat, dota, image_folder, image_header, voc, yolo_config, yolo_label};
 
 fn folder_of(files: &[(&str, &[u8])]) -> TempDir {
     let place = tempfile::tempdir().expect("a folder for temporary files can be made");
@@ -21,12 +23,15 @@ fn folder_of(files: &[(&str, &[u8])]) -> TempDir {
     place
 }
 
-/// Reads a folder within limits that are low enough to be reached.
+/// Reads a folder within limits that are low enough to be reached, and holds what is read to the model.
 fn read_at(path: &Path, format: Format) -> (Dataset, Findings) {
     let limits = Limits { annotations: 1000, categories: 1000, vertices: 10_000, ..Limits::default() };
     let mut findings = Findings::new(10);
     let folder = Folder::list(path, &limits, &mut findings).expect("the folder is ours");
-    (read(&folder, format, &limits, &mut findings), findings)
+    let _ = detect(&folder, &limits);
+    let dataset = read(&folder, format, &limits, &mut findings);
+    assert_model(&dataset);
+    (dataset, findings)
 }
 
 /// Places are those of a file, and differ in another that says the same.

@@ -1,4 +1,4 @@
-//! The folder of a dataset: a listing made once, and reads that cannot leave it.
+//! The folder of a dataset: a listing made once, and reads of what was listed and nothing else.
 //!
 //! Every path is relative, with `/` between its parts. Links are followed within the folder and nowhere else, by a
 //! capability for the folder (`cap-std`), so that a link which is changed between two looks gains nothing. What is hidden
@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use cap_std::{ambient_authority, fs::Dir};
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, File},
+};
 
 use crate::{Findings, Limits, Place, Rule};
 
@@ -19,13 +22,15 @@ use crate::{Findings, Limits, Place, Rule};
 pub struct Folder {
     root: Dir,
     files: BTreeMap<String, u64>,
+    /// Whether a file was named, and not a folder.
+    one_file: bool,
 }
 
 /// Why a folder cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It is not there, is no folder, or may not be read.
-    #[error("expected a folder that can be read at {path}: {source}")]
+    /// It is not there, is neither folder nor file, or may not be read.
+    #[error("expected a folder or an annotation file that can be read at {path}: {source}")]
     Open {
         /// Where.
         path: String,
@@ -54,15 +59,34 @@ impl Folder {
     /// Lists the folder. What cannot be taken in (a link that leads out, a name that is not UTF-8, too many files, too
     /// deep) becomes a finding, and the rest is listed.
     ///
+    /// Of a path that is a file's, the folder is that file alone, whatever stands beside it ([`Folder::is_one_file`]).
+    ///
     /// # Errors
     /// The folder itself cannot be opened.
     pub fn list(path: &Path, limits: &Limits, findings: &mut Findings) -> Result<Self, FolderError> {
         let failed = |source| FolderError::Open { path: path.display().to_string(), source };
+        if path.is_file() {
+            return Self::of_file(path).map_err(failed);
+        }
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         let mut listing = Listing { root: &root, limits, findings, files: BTreeMap::new() };
         listing.folder(&root, "", 0).map_err(failed)?;
         let files = listing.files;
-        Ok(Self { root, files })
+        Ok(Self { root, files, one_file: false })
+    }
+
+    fn of_file(path: &Path) -> io::Result<Self> {
+        let path = path.canonicalize()?;
+        let unnamed = || io::Error::new(io::ErrorKind::InvalidInput, "expected a name in UTF-8");
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(unnamed)?;
+        let root = Dir::open_ambient_dir(path.parent().unwrap_or(&path), ambient_authority())?;
+        let bytes = root.metadata(name)?.len();
+        Ok(Self { root, files: BTreeMap::from([(name.to_owned(), bytes)]), one_file: true })
+    }
+
+    /// Whether it is a single file, of whose images and other company nothing is known.
+    pub fn is_one_file(&self) -> bool {
+        self.one_file
     }
 
     /// Every file and its bytes, in the order of paths.
@@ -75,8 +99,17 @@ impl Folder {
         self.files.get(path).copied()
     }
 
+    /// Whether there is a file somewhere beneath this path.
+    pub(crate) fn has_folder(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        self.files.range(prefix.clone()..).next().is_some_and(|(file, _)| file.starts_with(&prefix))
+    }
+
     /// A file, to read parts of it.
-    pub(crate) fn open(&self, path: &str) -> io::Result<impl io::Read + io::Seek + use<>> {
+    pub(crate) fn open(&self, path: &str) -> io::Result<File> {
+        if !self.files.contains_key(path) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
         self.root.open(path)
     }
 
@@ -85,7 +118,7 @@ impl Folder {
     /// # Errors
     /// It is larger, or cannot be read.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
-        let file = self.root.open(path)?;
+        let file = self.open(path)?;
         let listed = self.bytes(path).unwrap_or(0);
         if listed > limit {
             return Err(ReadError::TooLarge { limit, found: listed });
@@ -101,7 +134,7 @@ impl Folder {
     /// It cannot be read.
     pub fn head(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
-        self.root.open(path)?.take(limit).read_to_end(&mut head)?;
+        self.open(path)?.take(limit).read_to_end(&mut head)?;
         Ok(head)
     }
 }
@@ -184,5 +217,23 @@ mod tests {
         assert!(folder.read("../outside", 3).is_err());
         assert_eq!(folder.head("images/a", 2).unwrap(), b"ab");
         assert!(folder.head("../outside", 2).is_err());
+        assert!(folder.head("images/.cache/b", 1).is_err());
+    }
+
+    #[test]
+    fn a_file_is_a_folder_of_its_own() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("a.json"), "{}").unwrap();
+        std::fs::write(place.path().join("b.json"), "{}").unwrap();
+        let list =
+            |name: &str| Folder::list(&place.path().join(name), &Limits::default(), &mut Findings::new(1));
+        let folder = list("a.json").unwrap();
+        assert!(folder.is_one_file() && !list("").unwrap().is_one_file());
+        assert_eq!(folder.files().collect::<Vec<_>>(), [("a.json", 2)]);
+        assert_eq!(folder.read("a.json", 2).unwrap(), b"{}");
+        assert!(folder.read("b.json", 2).is_err());
+        assert!(
+            list("c.json").unwrap_err().to_string().starts_with("expected a folder or an annotation file")
+        );
     }
 }

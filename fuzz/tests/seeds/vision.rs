@@ -3,13 +3,13 @@
 use std::io::Cursor;
 
 use alloy_primitives::hex;
-use image::{ImageFormat, RgbImage};
+use image::{GrayImage, ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
 use super::honest::{Seed, text};
 
 pub(crate) fn all() -> Vec<Seed> {
-    [annotations_in_json(), images(), archives()].into_iter().flatten().collect()
+    [annotations_in_json(), annotations_as_text(), images(), archives()].into_iter().flatten().collect()
 }
 
 fn annotations_in_json() -> Vec<Seed> {
@@ -93,4 +93,35 @@ fn archives() -> Vec<Seed> {
     block[157] = b'0';
     let tar = [block.as_slice(), &[0; 1024]].concat();
     vec![("archive", "zip", zip), ("archive", "tar", tar)]
+}
+
+fn annotations_as_text() -> Vec<Seed> {
+    let rows = |kind: u8, rows: &str| [&[kind], rows.as_bytes()].concat();
+    let config = "path: .\ntrain: images\nval: [val.txt]\nnc: 2\nnames:\n  0: cat\n  1: 'a dog'\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\nkpt_names:\n  0: [left, right]\nroboflow:\n  license: CC BY 4.0\n";
+    let voc = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<annotation>\n  <folder>VOC</folder>\n  <filename>a.png</filename>\n  <size><width>640</width><height>480</height><depth>3</depth></size>\n  <object>\n    <name>cat &amp; dog</name>\n    <difficult>0</difficult>\n    <bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>\n    <part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>\n  </object>\n</annotation>\n";
+    let bomb = "<!DOCTYPE a [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'><!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'>]><annotation>&c;</annotation>";
+    let cvat = "<annotations><version>1.1</version><meta><task><labels><label><name>cat</name></label><label><name>person</name><type>skeleton</type></label><label><name>eye</name><parent>person</parent></label></labels></task></meta>\n<image id=\"0\" name=\"a.png\" width=\"640\" height=\"480\">\n<box label=\"cat\" xtl=\"1\" ytl=\"1\" xbr=\"3\" ybr=\"2\" rotation=\"30\"><attribute name=\"tail\">long</attribute></box>\n<polygon label=\"cat\" points=\"0,0;2,0;2,2\"/>\n<mask label=\"cat\" rle=\"1, 3\" left=\"1\" top=\"0\" width=\"2\" height=\"2\"/>\n<skeleton label=\"person\"><points label=\"eye\" occluded=\"1\" points=\"2,1\"/></skeleton>\n</image></annotations>";
+    let track = "<annotations><version>1.1</version><track id=\"1\" label=\"cat\"><box frame=\"3\" outside=\"0\" xtl=\"1\" ytl=\"1\" xbr=\"3\" ybr=\"2\"/></track></annotations>";
+    let dota = "imagesource:GoogleEarth\ngsd:0.146\n1 1 5 1 5 5.5 1 5.5 ship 0\n";
+    let mut png = Cursor::new(Vec::new());
+    GrayImage::new(3, 2).write_to(&mut png, ImageFormat::Png).unwrap();
+    let mut jpeg = Cursor::new(Vec::new());
+    GrayImage::new(3, 2).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    vec![
+        ("yolo_label", "detect", rows(0, "0 0.5 0.5 0.2 0.2\r\n1 0.133333 0.3 0.266667 0.2 0.9\n")),
+        ("yolo_label", "segment", rows(0, "0 0.1 0.1 0.2 0.1 0.2 0.2\n1 0.5 0.5 0.2 0.2\n")),
+        ("yolo_label", "oriented", rows(0, "0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n")),
+        ("yolo_label", "pose", rows(1, "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0 0 0\n")),
+        ("yolo_label", "flat-pose", rows(2, "0 0.5 0.5 0.2 0.2 0.4 0.4 0.6 0.6\n")),
+        ("yolo_config", "every-field", config.into()),
+        ("yolo_config", "list", "names: [cat, dog]\nnc: 2\ntrain: ../train/images\n".into()),
+        ("voc", "object", voc.into()),
+        ("voc", "bomb", bomb.into()),
+        ("cvat", "shapes", cvat.into()),
+        ("cvat", "track", track.into()),
+        ("dota", "rows", dota.into()),
+        ("image_folder", "splits", "train/cat/a.png\ntrain/dog/b.png\nval/cat/c.jpg".into()),
+        ("image_header", "png", png.into_inner()),
+        ("image_header", "jpeg", jpeg.into_inner()),
+    ]
 }

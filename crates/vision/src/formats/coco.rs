@@ -21,6 +21,7 @@ use crate::{
 use super::{
     image_file,
     json::{self, Node, Outline, Raw, Record, Rows, Source, Spot, Told},
+    paths,
 };
 
 pub use results::read_results;
@@ -105,7 +106,7 @@ struct Named {
 
 impl Named {
     fn new(path: &str) -> Self {
-        let stem = image_file::stem(path);
+        let stem = paths::stem(path);
         let prefixed = |(kind, name): (usize, &&str)| {
             let rest = stem.strip_prefix(*name)?;
             if rest.is_empty() { Some((kind, None)) } else { Some((kind, Some(rest.strip_prefix('_')?))) }
@@ -422,7 +423,7 @@ impl Reader<'_> {
         let name = record.file_name("file_name")?;
         let (width, height) = (record.pixels("width")?, record.pixels("height")?);
         let licence = licence_of(&mut record, tables);
-        let path = image_file::resolve(self.folder, image_file::parent(&file.named.path), split, &name);
+        let path = image_file::resolve(self.folder, paths::parent(&file.named.path), split, &name);
         let same_id = self.known.images.entry((file.named.split.clone(), id)).or_default();
         let images = &mut self.dataset.images;
         let same = same_id.iter().copied().find(|index| images[index.0 as usize].file == path);

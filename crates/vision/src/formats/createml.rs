@@ -10,6 +10,7 @@ use super::{
     image_file,
     json::{self, Node, Outline, Record, Source, Spot, Told},
     labels::Labels,
+    paths,
 };
 
 /// The words for the image of a row and for its boxes, of the documentation and of older exporters.
@@ -122,7 +123,7 @@ impl Reader<'_> {
         }
         self.dataset.images.push(Image {
             id: u64::from(index.0) + 1,
-            file: image_file::resolve(self.folder, image_file::parent(path), split, &name),
+            file: image_file::resolve(self.folder, paths::parent(path), split, &name),
             split: split.map(str::to_owned),
             labelled: true,
             place,

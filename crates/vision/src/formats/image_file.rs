@@ -1,5 +1,6 @@
 //! The name that an annotation file has for an image, the file it means, and the split both belong to.
 
+use super::paths::{join, parent};
 use crate::Folder;
 
 /// Words that name a split, without a year behind them.
@@ -47,22 +48,6 @@ pub(crate) fn climbing(dir: &str, name: &str) -> Option<String> {
     let rest = relative(rest)?;
     parts.push(&rest);
     Some(parts.join("/"))
-}
-
-/// The folder a file is in; empty for the dataset's own.
-pub(crate) fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(dir, _)| dir)
-}
-
-/// A file's name without folder and ending.
-pub(crate) fn stem(path: &str) -> &str {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-/// `name` in `dir`.
-pub(crate) fn join(dir: &str, name: &str) -> String {
-    if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
 
 /// Whether a word names a split: `train`, `val2017`, `Test`.

@@ -15,7 +15,7 @@ use super::{
     image_file,
     json::{self, Node, Outline, Record, Source, Spot, Told},
     labels::Labels,
-    shape,
+    paths, shape,
 };
 
 /// Endings of the image beside a file that does not name it, the likeliest first.
@@ -128,9 +128,9 @@ impl Reader<'_> {
 
     /// The image that a file is about. It may be named with `..` as long as it is within the dataset's folder.
     fn image_file(&self, path: &str, record: &mut Record<'_, '_>) -> Result<String, Told> {
-        let dir = image_file::parent(path);
+        let dir = paths::parent(path);
         if !record.has("imagePath") {
-            let stem = image_file::join(dir, image_file::stem(path));
+            let stem = paths::join(dir, paths::stem(path));
             let beside = IMAGE_ENDINGS.iter().map(|ending| format!("{stem}.{ending}"));
             let there = beside.into_iter().find(|name| self.folder.bytes(name).is_some());
             return there.ok_or_else(|| {

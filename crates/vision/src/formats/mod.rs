@@ -1,16 +1,29 @@
 //! The annotation formats: which one a folder is in, reading it into the model, writing the model.
 //!
-//! Owns: the list of formats ([`Format`]) and what they share: how images are named, JSON, losses. Each format has a module
-//! of its own, with three functions at most: `recognises`, `read`, `write`. Refuses: judging what the records say together,
-//! and opening images.
+//! Owns: the list of formats ([`Format`]) and what they share: how files are named, numbers as text, JSON, XML, losses. Each
+//! format has a module of its own, with three functions at most: `recognises`, `read`, `write`. Refuses: judging what the
+//! records say together, and decoding images.
 
 pub(crate) mod coco;
 mod createml;
+mod cvat;
+mod dota;
+mod draft;
+mod header;
 mod image_file;
+mod image_folder;
 mod json;
 mod labelme;
 mod labels;
+mod lines;
+mod numbers;
+mod output;
+mod paths;
 mod shape;
+mod voc;
+mod xml;
+mod yaml;
+mod yolo;
 
 use std::{fmt, io, path::Path, str::FromStr};
 
@@ -27,11 +40,30 @@ pub enum Format {
     LabelMe,
     /// Apple's Create ML.
     CreateMl,
+    /// CVAT for images 1.1 and for video 1.1: XML.
+    Cvat,
+    /// Pascal VOC: an XML file for each image.
+    Voc,
+    /// DOTA: oriented boxes in `labelTxt`.
+    Dota,
+    /// YOLO: a text file for each image; detect, segment, pose and oriented.
+    Yolo,
+    /// A folder for each class.
+    ImageFolder,
 }
 
 impl Format {
     /// Every format, in the order in which they are looked for.
-    pub const ALL: &[Format] = &[Format::Coco, Format::LabelMe, Format::CreateMl];
+    pub const ALL: &[Format] = &[
+        Format::Coco,
+        Format::LabelMe,
+        Format::CreateMl,
+        Format::Cvat,
+        Format::Voc,
+        Format::Dota,
+        Format::Yolo,
+        Format::ImageFolder,
+    ];
 
     /// Its name, as `--format` takes it.
     pub fn name(self) -> &'static str {
@@ -39,6 +71,11 @@ impl Format {
             Format::Coco => "coco",
             Format::LabelMe => "labelme",
             Format::CreateMl => "createml",
+            Format::Cvat => "cvat",
+            Format::Voc => "voc",
+            Format::Dota => "dota",
+            Format::Yolo => "yolo",
+            Format::ImageFolder => "image-folder",
         }
     }
 
@@ -48,6 +85,11 @@ impl Format {
             Format::Coco => coco::recognises(folder, limits),
             Format::LabelMe => labelme::recognises(folder, limits),
             Format::CreateMl => createml::recognises(folder, limits),
+            Format::Cvat => cvat::recognises(folder, limits),
+            Format::Voc => voc::recognises(folder, limits),
+            Format::Dota => dota::recognises(folder, limits),
+            Format::Yolo => yolo::recognises(folder, limits),
+            Format::ImageFolder => image_folder::recognises(folder, limits),
         }
     }
 }
@@ -147,6 +189,11 @@ pub fn read(folder: &Folder, format: Format, limits: &Limits, findings: &mut Fin
         Format::Coco => coco::read(folder, limits, findings),
         Format::LabelMe => labelme::read(folder, limits, findings),
         Format::CreateMl => createml::read(folder, limits, findings),
+        Format::Cvat => cvat::read(folder, limits, findings),
+        Format::Voc => voc::read(folder, limits, findings),
+        Format::Dota => dota::read(folder, limits, findings),
+        Format::Yolo => yolo::read(folder, limits, findings),
+        Format::ImageFolder => image_folder::read(folder, limits, findings),
     }
 }
 
@@ -163,7 +210,7 @@ pub struct Loss {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The format is only read.
-    #[error("expected a format that is written (coco), found {format}; choose that one")]
+    #[error("expected a format that is written (coco, voc, yolo), found {format}; choose that one")]
     OnlyRead {
         /// The format.
         format: Format,
@@ -187,6 +234,10 @@ pub enum WriteError {
 pub fn write(dataset: &Dataset, format: Format, out: &Path) -> Result<Vec<Loss>, WriteError> {
     match format {
         Format::Coco => coco::write(dataset, out),
-        Format::LabelMe | Format::CreateMl => Err(WriteError::OnlyRead { format }),
+        Format::Voc => voc::write(dataset, out),
+        Format::Yolo => yolo::write(dataset, out),
+        Format::LabelMe | Format::CreateMl | Format::Cvat | Format::Dota | Format::ImageFolder => {
+            Err(WriteError::OnlyRead { format })
+        }
     }
 }

@@ -28,7 +28,7 @@ pub struct Checkup<'a> {
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
-/// A folder that was checked.
+/// A folder, or a single annotation file, that was checked.
 #[derive(Debug)]
 pub struct Health {
     /// The folder.
@@ -52,7 +52,10 @@ pub enum HealthError {
     Detect(#[from] DetectError),
 }
 
-/// Reads a folder and holds it to every rule. The same folder gives the same report.
+/// Reads a folder and holds it to every rule, on all cores. The same folder gives the same report.
+///
+/// Of a single annotation file, what it says is checked and nothing else: not its images, and not its licence, which may
+/// be in another file.
 ///
 /// # Errors
 /// See [`HealthError`]; all else that is wrong with it is in the report.
@@ -66,9 +69,12 @@ pub fn check_up(path: &Path, how: &Checkup<'_>) -> Result<Health, HealthError> {
     };
     let dataset = read(&folder, format, limits, &mut findings);
     check_annotations(&dataset, limits, &mut findings);
-    archives::check(&folder, limits, &mut findings);
-    licence::check(&folder, &dataset, how.licence, &mut findings);
-    let images = images::check(&folder, &dataset, limits, how.progress, &mut findings);
+    let mut images = images::ImageFacts::default();
+    if !folder.is_one_file() {
+        archives::check(&folder, limits, &mut findings);
+        licence::check(&folder, &dataset, how.licence, &mut findings);
+        images = images::check(&folder, &dataset, limits, how.progress, &mut findings);
+    }
     let report = Report::new(format, &findings, Statistics::of(&dataset));
     Ok(Health { folder, dataset, images, report })
 }

@@ -171,8 +171,12 @@ proptest! {
 #[test]
 fn a_model_without_what_is_compared_is_refused() {
     let (truth, found) = good();
-    let truth = read::dataset(&truth);
-    let mut found = read::annotations(found.as_array().unwrap(), &truth);
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("truth.json"), folder.path().join("found.json"));
+    std::fs::write(&one, truth.to_string()).unwrap();
+    std::fs::write(&other, found.to_string()).unwrap();
+    let truth = read::dataset(&one);
+    let mut found = read::detections(&other, &truth);
     found[0].score = None;
     let error = evaluate(&truth, &found, Kind::Boxes, &Options::default()).unwrap_err().to_string();
     assert!(

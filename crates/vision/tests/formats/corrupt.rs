@@ -1,10 +1,10 @@
 //! Every broken file has its findings, and no others.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs};
 
 use residual_vision::Format;
 
-use super::{read_files, rules, told};
+use super::{corrupt, read_files, rules, told};
 
 /// Rules on what records say together, which the readers do not judge.
 const OF_THE_MODEL: [&str; 8] = [
@@ -20,14 +20,12 @@ const OF_THE_MODEL: [&str; 8] = [
 
 #[test]
 fn a_corrupt_coco_file_has_the_expected_findings_and_no_others() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/corrupt");
     let expected: BTreeMap<String, Vec<String>> =
-        serde_json::from_slice(&fs::read(data.join("expected.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(corrupt("expected.json")).unwrap()).unwrap();
     let cases: Vec<_> = expected.iter().filter(|(case, _)| case.starts_with("coco/")).collect();
-    assert_eq!(cases.len(), fs::read_dir(data.join("coco")).unwrap().count());
+    assert_eq!(cases.len(), fs::read_dir(corrupt("coco")).unwrap().count());
     for (case, expected) in cases {
-        let (dataset, findings) =
-            read_files(Format::Coco, &[("a.json", &fs::read(data.join(case)).unwrap())]);
+        let (dataset, findings) = read_files(Format::Coco, &[("a.json", &fs::read(corrupt(case)).unwrap())]);
         let wanted: Vec<_> = expected.iter().filter(|rule| !OF_THE_MODEL.contains(&rule.as_str())).collect();
         assert_eq!(rules(&findings), wanted, "{case}: {:?}", told(&findings));
         if wanted.is_empty() {
@@ -38,9 +36,9 @@ fn a_corrupt_coco_file_has_the_expected_findings_and_no_others() {
 
 #[test]
 fn a_finding_says_where_it_is() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/corrupt/coco");
     let place = |case: &str| {
-        let (_, findings) = read_files(Format::Coco, &[("a.json", &fs::read(data.join(case)).unwrap())]);
+        let (_, findings) =
+            read_files(Format::Coco, &[("a.json", &fs::read(corrupt("coco").join(case)).unwrap())]);
         findings.iter().next().unwrap().place.to_string()
     };
     let expected = [

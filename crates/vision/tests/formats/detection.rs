@@ -34,8 +34,8 @@ fn a_format_is_told_by_content() {
 fn what_cannot_be_told_is_said() {
     assert_eq!(
         detected(&[("a.jpg", b""), ("b.JPG", b""), ("x.json", b"{}")]).unwrap_err(),
-        "expected annotations of a known format (coco, labelme, createml), found files by ending: 2 of jpg, 1 of json; \
-         name the format with --format"
+        "expected annotations of a known format (coco, labelme, createml, cvat, voc, dota, yolo, image-folder), found files by \
+         ending: 2 of jpg, 1 of json; name the format with --format"
     );
     assert_eq!(
         detected(&[("a.json", LABELME), ("b.json", COCO)]).unwrap_err(),
@@ -50,5 +50,6 @@ fn a_format_reads_again_from_its_name() {
         assert_eq!(format.to_string().parse(), Ok(*format));
     }
     let error = "pascal".parse::<Format>().unwrap_err();
-    assert_eq!(error.to_string(), "expected one of coco, labelme, createml, found `pascal`");
+    let known = Format::ALL.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    assert_eq!(error.to_string(), format!("expected one of {known}, found `pascal`"));
 }

@@ -4,17 +4,27 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod coco;
+mod conformance;
 mod corrupt;
 mod createml;
 mod detection;
 mod hostile;
 mod labelme;
+mod layouts;
 mod million;
 mod round_trip;
+mod text_chance;
+mod text_faults;
+mod text_round_trip;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use residual_vision::{Dataset, Findings, Folder, Format, Limits, Severity, read};
+use residual_vision::{Dataset, Findings, Folder, Format, Limits, Place, Severity, read};
+
+/// A broken file, or what is expected of all.
+fn corrupt(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/corrupt").join(path)
+}
 
 /// A folder with these files, read in a format.
 fn read_files(format: Format, files: &[(&str, &[u8])]) -> (Dataset, Findings) {
@@ -30,6 +40,15 @@ fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         std::fs::write(path, content).unwrap();
     }
     place
+}
+
+/// The beginning of a PNG, as far as its size.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    png.extend(width.to_be_bytes());
+    png.extend(height.to_be_bytes());
+    png.extend([8, 2, 0, 0, 0]);
+    png
 }
 
 fn read_folder(format: Format, path: &Path) -> (Dataset, Findings) {
@@ -51,4 +70,11 @@ fn told(findings: &Findings) -> Vec<String> {
         .iter()
         .map(|finding| format!("{} {}: {}", finding.rule.id(), finding.place, finding.found))
         .collect()
+}
+
+/// The same without the places where it is said, which differ from file to file.
+fn without_places(mut dataset: Dataset) -> Dataset {
+    dataset.images.iter_mut().for_each(|image| image.place = Place::default());
+    dataset.annotations.iter_mut().for_each(|annotation| annotation.place = Place::default());
+    dataset
 }

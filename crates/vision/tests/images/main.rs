@@ -1,20 +1,15 @@
 //! Images: photographs and what becomes of them, broken files made for this project and those of other projects, and
 //! whatever chance makes of either.
-//!
-//! Data that may not be copied is read from the folder that `RESIDUAL_SHARED_DATA` names; without it these tests fail.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod alike;
 mod appearance;
 mod chance;
-mod corrupt;
+mod conformance;
 mod folders;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use image::{DynamicImage, ImageFormat, codecs::jpeg::JpegEncoder};
 use residual_vision::{
@@ -22,15 +17,6 @@ use residual_vision::{
     lint::images::{ImageFacts, check},
 };
 use tempfile::TempDir;
-
-/// A folder of the shared test data.
-fn shared(path: &str) -> PathBuf {
-    let folder = std::env::var_os("RESIDUAL_SHARED_DATA")
-        .expect("set RESIDUAL_SHARED_DATA to the folder with the shared test data (`./test` does)");
-    let path = Path::new(&folder).join(path);
-    assert!(path.exists(), "expected {}; is RESIDUAL_SHARED_DATA the right folder?", path.display());
-    path
-}
 
 /// The six photographs, by name.
 fn photos() -> Vec<(String, DynamicImage)> {

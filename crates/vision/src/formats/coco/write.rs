@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Annotation, Bounds, Category, Dataset, Image, Licence, Segmentation, Skeleton, Visibility,
-    formats::{Loss, WriteError, image_file, shape},
+    formats::{Loss, WriteError, image_file, paths, shape},
 };
 
 use super::mask;
@@ -44,7 +44,7 @@ pub(crate) fn write(dataset: &Dataset, out: &Path) -> Result<Vec<Loss>, WriteErr
     let dir = Dir::open_ambient_dir(out, ambient_authority()).map_err(failed("."))?;
     dir.create_dir_all(DIR).map_err(failed(DIR))?;
     for part in writer.parts() {
-        let path = image_file::join(DIR, &part.name);
+        let path = paths::join(DIR, &part.name);
         let file =
             dir.open_with(&path, OpenOptions::new().write(true).create_new(true)).map_err(failed(&path))?;
         let mut to = BufWriter::new(file);

@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use residual_vision::{Rule, Severity};
 
-use super::{linted, listing, shared};
+use super::{linted, listing};
+
+#[path = "../support/shared.rs"]
+mod samples;
+
+use samples::shared;
 
 /// The rules that are broken by each image in a folder, when each is alone in its dataset.
 fn found_in(folder: &Path) -> BTreeMap<String, Vec<Rule>> {
