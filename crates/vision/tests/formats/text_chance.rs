@@ -33,6 +33,9 @@ fn show(files: &[(&str, &[u8])]) {
     for format in Format::ALL {
         let dataset = read(&folder, *format, &limits, &mut findings);
         check(&dataset, &limits);
+        if dataset.images.is_empty() {
+            continue;
+        }
         for format in [Format::Yolo, Format::Voc] {
             let out = tempfile::tempdir().unwrap();
             write(&dataset, format, out.path()).unwrap();
