@@ -390,8 +390,8 @@ impl Client {
         Ok(meter)
     }
 
-    /// Claims what the meter holds vouchers for, settles it into the asset's till and sweeps that. What was used is published
-    /// and committed to before (AUD-1).
+    /// Claims what the meter holds vouchers for, settles it into the asset's tills, the gateway's as its operator too, and
+    /// sweeps those. What was used is published and committed to before (AUD-1).
     ///
     /// Repeating it after an interruption goes on where it stopped: a claim of what was claimed is a no-op (CH-1).
     ///
@@ -403,18 +403,21 @@ impl Client {
         meter: &Meter,
         asset: AssetId,
     ) -> Result<Redeemed, ChannelError> {
-        let till = Till::own(asset, RevenueKind::Inference);
-        let receiver = self.till_address(&till);
+        let mut tills = vec![Till::own(asset, RevenueKind::Inference)];
+        let as_operator = self.granted_tills(Some(asset), Some(gateway.address())).await?;
+        tills.extend(as_operator.into_iter().filter(|till| till.kind == RevenueKind::Inference));
+        let receivers: Vec<Address> = tills.iter().map(|till| self.till_address(till)).collect();
         let mut redeemed = Redeemed::default();
         // Made before the epoch is closed, so that its records cover them.
         let batches = meter.redeemable(Amount(1))?;
-        let tills =
-            self.inference_tills(self.chain().head().await.map_err(LedgerError::from)?.number).await?;
-        let till_at = |receiver| std::future::ready(Ok(tills.get(&receiver).copied()));
+        let block = self.chain().head().await.map_err(LedgerError::from)?.number;
+        let known = self.inference_tills(block).await?;
+        let till_at = |receiver| std::future::ready(Ok(known.get(&receiver).copied()));
         let first = self.pass_committed(gateway.address(), meter).await?;
         self.publish_epochs(gateway, meter, first, true, till_at).await?;
         for batch in batches {
-            let batch: Vec<_> = batch.into_iter().filter(|claim| claim.config.receiver == receiver).collect();
+            let batch: Vec<_> =
+                batch.into_iter().filter(|claim| receivers.contains(&claim.config.receiver)).collect();
             if batch.is_empty() {
                 continue;
             }
@@ -430,14 +433,18 @@ impl Client {
                 let _ = meter.claimed(channel, total);
             }
         }
-        redeemed.swept.extend(self.settle_and_sweep(gateway, &till, self.currency().token).await?);
+        for till in &tills {
+            redeemed.swept.extend(self.settle_and_sweep(gateway, till, self.currency().token).await?);
+        }
         Ok(redeemed)
     }
 
-    /// The inference tills of all assets that are registered up to a block, by their addresses.
+    /// The inference tills of all assets up to a block, their own and those of operators, by their addresses.
     pub(crate) async fn inference_tills(&self, block: u64) -> Result<BTreeMap<Address, Till>, LedgerError> {
         let assets = self.registered(0, block).await?.into_iter();
-        let tills = assets.map(|asset| Till::own(asset, RevenueKind::Inference));
+        let own = assets.map(|asset| Till::own(asset, RevenueKind::Inference));
+        let operators = self.operators_tills_to(block).await?.into_iter();
+        let tills = own.chain(operators.filter(|till| till.kind == RevenueKind::Inference));
         Ok(tills.map(|till| (self.till_address(&till), till)).collect())
     }
 

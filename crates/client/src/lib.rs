@@ -13,6 +13,7 @@ mod home;
 mod license;
 mod node;
 mod operation;
+mod operator;
 mod people;
 mod publish;
 mod quote;
@@ -53,6 +54,7 @@ pub use get::{GetError, Got, KeyError, Step};
 pub use home::{HOME_VERSION, Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
 pub use node::{ANY_PORT, Announced, ClientError, Governance, Ground, Made, NewKey, Place};
+pub use operator::{OPERATOR_BPS_MAX, OperatorClaim, OperatorGrant, OperatorRow};
 pub use people::{AccountError, AccountRow, AddressError, parse_address};
 pub use publish::{Publication, PublishError, PublishedAsset};
 pub use quote::{Quote, QuoteError};
@@ -71,11 +73,15 @@ pub use residual_meter::{Charge, ChargeError, Meter, PromiseError, Purse, Vouche
 pub use residual_royalty::{Finding, PathEarning, Report, Till, TokenRow};
 pub use revenue::{ClaimRow, Collected, Paid, PayError, PayoutRow, SweptRow};
 pub use serve::{CallPrice, ServeError};
-pub use settlement::{ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedTransfer};
+pub use settlement::{
+    ChannelView, ClaimedRows, Deposited, SignedDeposit, SignedRefund, SignedTransfer, Sponsored,
+};
 pub use shares::{TransferError, Transferred};
 pub use show::{AssetPage, AssetRow, EdgeRow, LicenceRow, OfferRow, VersionRow};
 pub use spend::{Budget, PaidAnswer, Payer, SpendError};
-pub use usage::{NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow};
+pub use usage::{
+    NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, UsageRow, WrittenOff,
+};
 
 /// Why the ledger did not do, or did not say, what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +184,7 @@ pub fn is_refusal(error: &TransactError) -> bool {
     matches!(
         error,
         TransactError::Reverted { .. }
+            | TransactError::GasAboveLimit { .. }
             | TransactError::RevertedInBlock { .. }
             | TransactError::InsufficientFunds { .. }
     )
@@ -252,6 +259,7 @@ pub struct Client {
     suite: Suite,
     currency: Currency,
     node: Option<residual_local_ledger::LocalLedger>,
+    embedded: bool,
     keyring_secret: KeyringSecret,
     /// When the nonces of expired key requests were last forgotten, in UNIX seconds.
     nonces_forgotten_at_s: std::sync::atomic::AtomicU64,
@@ -293,6 +301,12 @@ impl Client {
     pub(crate) fn money(&self, token: Address, amount: Amount) -> Money {
         let currency = (token == self.currency.token).then(|| self.currency.clone());
         Money { amount, token, currency }
+    }
+
+    /// Whether the ledger is the embedded one, on which gas costs nothing that is worth anything.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.embedded
     }
 
     /// What the audit must know of the contracts.

@@ -385,6 +385,7 @@ impl Client {
             suite,
             currency: Currency { token, symbol, decimals },
             node,
+            embedded: matches!(marketplace.ledger, Ledger::Embedded { .. }),
             keyring_secret: KeyringSecret::from_bytes(*marketplace.keyring_secret),
             nonces_forgotten_at_s: 0.into(),
             senders: tokio::sync::Mutex::new(BTreeMap::new()),

@@ -173,7 +173,8 @@ impl Client {
         self.call(self.suite().royalties, &call).await
     }
 
-    /// Brings what lies in the asset's tills into its revenue, in every listed token. Empty tills cost nothing.
+    /// Brings what lies in the asset's tills into its revenue, in every listed token: its own, and those of operators that
+    /// were ever granted a part; what was claimed of channels for them is settled first. Empty tills cost nothing.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -187,10 +188,15 @@ impl Client {
         asset: AssetId,
         tokens: &BTreeSet<Address>,
     ) -> Result<Vec<SweptRow>, LedgerError> {
+        let own = RevenueKind::ALL.map(|kind| Till::own(asset, kind));
+        let operators = self.granted_tills(Some(asset), None).await?;
         let mut swept = Vec::new();
-        for kind in RevenueKind::ALL {
+        for till in own.into_iter().chain(operators) {
             for &token in tokens {
-                swept.extend(self.sweep_till(account, &Till::own(asset, kind), token).await?);
+                swept.extend(match till.kind {
+                    RevenueKind::Inference => self.settle_and_sweep(account, &till, token).await?,
+                    _ => self.sweep_till(account, &till, token).await?,
+                });
             }
         }
         Ok(swept)

@@ -54,6 +54,23 @@ pub struct SignedDeposit {
     pub signature: Bytes,
 }
 
+impl SignedDeposit {
+    fn call(&self) -> ChannelsContract::depositCall {
+        let consent = (
+            U256::from(self.valid_after_s),
+            U256::from(self.valid_before_s),
+            self.salt,
+            self.signature.clone(),
+        );
+        ChannelsContract::depositCall {
+            config: on_ledger(&self.config),
+            amount: self.amount.0,
+            collector: CANONICAL_EIP3009_COLLECTOR,
+            collectorData: consent.abi_encode_params().into(),
+        }
+    }
+}
+
 /// A transfer that its payer signed (EIP-3009).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedTransfer {
@@ -113,6 +130,47 @@ impl SignedTransfer {
     #[must_use]
     pub fn id(&self) -> B256 {
         crate::digest_of_parts(&[self.token.as_slice(), self.from.as_slice(), self.nonce.as_slice()])
+    }
+}
+
+/// What a gateway carries to the ledger for a payer, and pays the gas of.
+#[derive(Debug, Clone, Copy)]
+pub enum Sponsored<'a> {
+    /// Into a channel.
+    Deposit(&'a SignedDeposit),
+    /// Into a till.
+    Transfer(&'a SignedTransfer),
+    /// Out of a channel, back to its payer.
+    Refund(&'a SignedRefund),
+}
+
+impl Sponsored<'_> {
+    fn transaction(self) -> Transaction {
+        match self {
+            Self::Deposit(deposit) => Transaction::call(CANONICAL_CHANNELS, &deposit.call()),
+            Self::Transfer(transfer) => Transaction::call(transfer.token, &transfer.call()),
+            Self::Refund(refund) => Transaction::call(CANONICAL_CHANNELS, &refund.call()),
+        }
+    }
+}
+
+/// What a gateway gives back of a channel, good for one refund of it, however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRefund {
+    config: ChannelConfig,
+    nonce: u64,
+    amount: Amount,
+    signature: [u8; 65],
+}
+
+impl SignedRefund {
+    fn call(&self) -> ChannelsContract::refundWithSignatureCall {
+        ChannelsContract::refundWithSignatureCall {
+            config: on_ledger(&self.config),
+            amount: self.amount.0,
+            nonce: U256::from(self.nonce),
+            receiverAuthorizerSignature: self.signature.to_vec().into(),
+        }
     }
 }
 
@@ -176,7 +234,29 @@ impl Client {
         })
     }
 
-    /// Carries a signed deposit to the ledger at the gateway's expense.
+    /// What a gas costs now, in wei, by what this account would pay; what a rollup asks beside it is not in it.
+    ///
+    /// # Errors
+    /// When gas is dearer than the configuration allows, or the ledger cannot be reached.
+    pub async fn wei_per_gas(&self, account: &Account) -> Result<u128, LedgerError> {
+        Ok(self.sender(account).await?.wei_per_gas().await?)
+    }
+
+    /// How much gas the ledger would take for it now, with a margin. `gas_max` is the most that it may take: a payer with
+    /// code (ERC-1271, EIP-7702) decides what its signature costs to check.
+    ///
+    /// # Errors
+    /// When the ledger would not take it, it takes more, or the ledger cannot be reached.
+    pub async fn sponsored_gas(
+        &self,
+        gateway: &Account,
+        what: Sponsored<'_>,
+        gas_max: u64,
+    ) -> Result<u64, LedgerError> {
+        Ok(self.sender(gateway).await?.estimate(&what.transaction().within(gas_max)).await?)
+    }
+
+    /// Carries a signed deposit to the ledger at the gateway's expense, with at most so much gas.
     ///
     /// # Errors
     /// When the ledger refuses, among others because it was carried out before, or cannot be reached.
@@ -184,35 +264,11 @@ impl Client {
         &self,
         gateway: &Account,
         deposit: &SignedDeposit,
+        gas_max: u64,
     ) -> Result<Deposited, LedgerError> {
-        let data = (
-            U256::from(deposit.valid_after_s),
-            U256::from(deposit.valid_before_s),
-            deposit.salt,
-            deposit.signature.clone(),
-        );
-        let call = ChannelsContract::depositCall {
-            config: on_ledger(&deposit.config),
-            amount: deposit.amount.0,
-            collector: CANONICAL_EIP3009_COLLECTOR,
-            collectorData: data.abi_encode_params().into(),
-        };
-        let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
+        let transaction = Sponsored::Deposit(deposit).transaction().within(gas_max);
+        let receipt = self.sender(gateway).await?.send(&transaction).await?;
         Ok(Deposited { transaction: receipt.transaction_hash, block: receipt.block_number })
-    }
-
-    /// Whether the ledger would take a signed transfer now.
-    ///
-    /// # Errors
-    /// When it would not, or cannot be reached.
-    pub async fn check_transfer(
-        &self,
-        gateway: &Account,
-        transfer: &SignedTransfer,
-    ) -> Result<(), LedgerError> {
-        let transaction = Transaction::call(transfer.token, &transfer.call());
-        self.sender(gateway).await?.simulate(&transaction).await?;
-        Ok(())
     }
 
     /// Whether the newest block has a signed transfer, or another under its nonce, or that the payer took it back.
@@ -232,8 +288,8 @@ impl Client {
         Ok(self.sender(gateway).await?.has_signed(intent)?)
     }
 
-    /// Carries a signed transfer to the ledger at the gateway's expense. Repeated for the same intent, also after a crash,
-    /// it answers with the same transaction; for another intent the ledger refuses it.
+    /// Carries a signed transfer to the ledger at the gateway's expense, with at most so much gas. Repeated for the same
+    /// intent, also after a crash, it answers with the same transaction; for another intent the ledger refuses it.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
@@ -242,8 +298,9 @@ impl Client {
         gateway: &Account,
         intent: B256,
         transfer: &SignedTransfer,
+        gas_max: u64,
     ) -> Result<Deposited, LedgerError> {
-        let transaction = Transaction::call(transfer.token, &transfer.call());
+        let transaction = Sponsored::Transfer(transfer).transaction().within(gas_max);
         let receipt = self.sender(gateway).await?.send_once(intent, &transaction).await?;
         let moved = receipt.events::<TestUSD::Transfer>(transfer.token).any(|moved| {
             (moved.from, moved.to, moved.value) == (transfer.from, transfer.to, U256::from(transfer.value.0))
@@ -306,29 +363,34 @@ impl Client {
         Ok(outcome)
     }
 
-    /// Gives the payer back `amount` of a channel, as the refund after `nonce` others: so it is given once, however often
-    /// it is sent. What was given back.
+    /// Signs that `amount` of a channel of this gateway goes back to its payer, as the refund after `nonce` others.
+    #[must_use]
+    pub fn sign_refund(
+        &self,
+        gateway: &Account,
+        config: &ChannelConfig,
+        nonce: u64,
+        amount: Amount,
+    ) -> SignedRefund {
+        let domain = channels_domain(self.chain().id(), CANONICAL_CHANNELS);
+        let channel = config.channel_id(&domain);
+        let refund = Refund { channelId: channel, nonce: U256::from(nonce), amount: amount.0 };
+        let signature = gateway.sign_typed(&refund, &domain).as_bytes();
+        SignedRefund { config: config.clone(), nonce, amount, signature }
+    }
+
+    /// Gives the payer of a channel back what the gateway signed, with at most so much gas. What was given back.
     ///
     /// # Errors
     /// When the ledger refuses or cannot be reached.
     pub async fn refund_channel(
         &self,
         gateway: &Account,
-        config: &ChannelConfig,
-        nonce: u64,
-        amount: Amount,
+        refund: &SignedRefund,
+        gas_max: u64,
     ) -> Result<(Deposited, Amount), LedgerError> {
-        let domain = channels_domain(self.chain().id(), CANONICAL_CHANNELS);
-        let (channel, nonce) = (config.channel_id(&domain), U256::from(nonce));
-        let refund = Refund { channelId: channel, nonce, amount: amount.0 };
-        let signature = gateway.sign_typed(&refund, &domain).as_bytes();
-        let call = ChannelsContract::refundWithSignatureCall {
-            config: on_ledger(config),
-            amount: amount.0,
-            nonce,
-            receiverAuthorizerSignature: signature.to_vec().into(),
-        };
-        let receipt = self.send(gateway, CANONICAL_CHANNELS, &call).await?;
+        let transaction = Sponsored::Refund(refund).transaction().within(gas_max);
+        let receipt = self.sender(gateway).await?.send(&transaction).await?;
         let refunded = receipt.event::<ChannelsContract::Refunded>(CANONICAL_CHANNELS);
         let refunded = refunded.map_or(Amount::ZERO, |refunded| Amount(refunded.amount));
         let done = Deposited { transaction: receipt.transaction_hash, block: receipt.block_number };
@@ -339,6 +401,19 @@ impl Client {
     #[must_use]
     pub fn till_address(&self, till: &Till) -> Address {
         till.address(self.contracts())
+    }
+
+    /// What settling and sweeping a till would bring: what lies in it, and what was claimed for it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    pub async fn waiting_for(&self, till: &Till, token: Address) -> Result<Amount, LedgerError> {
+        let receiver = self.till_address(till);
+        let settled =
+            self.call(CANONICAL_CHANNELS, &ChannelsContract::receiversCall { receiver, token }).await?;
+        let claimed = Amount(settled.totalClaimed.saturating_sub(settled.totalSettled));
+        let there = self.balance(receiver, token).await?;
+        Ok(Amount(there.0.saturating_add(claimed.0)))
     }
 
     /// Sends what was claimed for a till there, and brings what lies in it into its asset's revenue. Nothing there is no

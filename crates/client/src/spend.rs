@@ -8,6 +8,8 @@
 
 mod windows;
 
+use std::sync::OnceLock;
+
 use residual_ledger::{
     Account, SolValue,
     contracts::test_usd::TestUSD,
@@ -98,8 +100,8 @@ pub enum SpendError {
     },
     /// The money would go somewhere else.
     #[error(
-        "expected to pay the till of {asset}, {expected}, found that the gateway wants it at {found}: it would reach \
-         nobody of the lineage, so nothing was paid"
+        "expected to pay the till of {asset}, {expected}, or the gateway's own as its operator, found that the gateway wants \
+         it at {found}: it would reach nobody of the lineage, so nothing was paid"
     )]
     OtherPayee {
         /// The asset.
@@ -275,6 +277,8 @@ pub struct Payer<'a> {
     /// How many ticks a window is to have; none when each call is paid by a voucher.
     window_ticks: Option<u32>,
     state: Mutex<State>,
+    /// A gateway and the asset's till that it asks to be paid into.
+    payee: OnceLock<(Address, Address)>,
 }
 
 impl<'c> Payer<'c> {
@@ -287,7 +291,16 @@ impl<'c> Payer<'c> {
         budget: Budget,
         http: http::Client,
     ) -> Self {
-        Self { client, account, asset, budget, http, window_ticks: None, state: Mutex::default() }
+        Self {
+            client,
+            account,
+            asset,
+            budget,
+            http,
+            window_ticks: None,
+            state: Mutex::default(),
+            payee: OnceLock::new(),
+        }
     }
 
     /// Pays by windows of up to so many ticks, 1 to 1024: one signature for all of them, for a payer that trusts the
@@ -340,7 +353,10 @@ impl<'c> Payer<'c> {
                 return Ok(PaidAnswer { response, charged, deposited: paid.deposited, channel });
             }
             if response.status() != http::StatusCode::PAYMENT_REQUIRED {
-                // Not served and not charged; the voucher serves the next call.
+                // Not served and not charged; the voucher serves the next call, and so does a deposit that was not carried out.
+                if paid.deposited > Amount::ZERO {
+                    open.purse.confirm(self.client.escrow(open.purse.channel_id()).await?);
+                }
                 return Ok(PaidAnswer {
                     response,
                     charged: Amount::ZERO,
@@ -448,10 +464,16 @@ impl<'c> Payer<'c> {
             let found = listed.collect::<Vec<_>>().join(", ").chars().take(200).collect();
             return Err(SpendError::NoWay { token, network, found });
         };
-        let till = Till::own(self.asset, residual_primitives::RevenueKind::Inference);
-        let expected = self.client.till_address(&till);
-        if way.pay_to != expected {
-            return Err(SpendError::OtherPayee { asset: self.asset, expected, found: way.pay_to });
+        // The asset's own till, or one of the gateway as its operator: both are swept to the asset. Which part the operator's
+        // is of is found by trying all, so once is enough.
+        let payee = (batch_extra(way)?.receiver_authorizer, way.pay_to);
+        if self.payee.get() != Some(&payee) {
+            if self.client.inference_till_at(self.asset, payee.0, payee.1).is_none() {
+                let till = Till::own(self.asset, residual_primitives::RevenueKind::Inference);
+                let expected = self.client.till_address(&till);
+                return Err(SpendError::OtherPayee { asset: self.asset, expected, found: way.pay_to });
+            }
+            let _ = self.payee.set(payee);
         }
         if way.amount > self.budget.per_call {
             return Err(SpendError::TooDear { allowed: self.budget.per_call, price: way.amount });

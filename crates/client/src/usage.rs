@@ -120,7 +120,7 @@ pub struct PublishedEpoch {
     pub root: B256,
 }
 
-/// One use, as an owner sees it.
+/// One use, or what was written off, as an owner sees it.
 #[derive(Debug, Clone, Serialize)]
 pub struct UsageRow {
     /// The gateway.
@@ -133,7 +133,7 @@ pub struct UsageRow {
     pub at_s: u64,
     /// What was used.
     pub asset: AssetId,
-    /// `voucher`, `tick` or `exact`.
+    /// `voucher`, `tick` or `exact`; `written-off` of what the gateway gives up, which is no use.
     pub lane: &'static str,
     /// Who paid.
     pub payer: Address,
@@ -145,7 +145,7 @@ pub struct UsageRow {
     pub units: u32,
     /// The price of one.
     pub unit_price: Amount,
-    /// What was charged.
+    /// What was charged; what is given up.
     pub amount: Amount,
 }
 
@@ -182,6 +182,21 @@ pub struct UsageProof {
     pub record: B256,
 }
 
+/// What a gateway gave up of a channel, since its claim would have cost more than it brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WrittenOff {
+    /// The gateway.
+    pub gateway: Address,
+    /// The channel.
+    pub channel: B256,
+    /// What was used.
+    pub asset: AssetId,
+    /// In which token.
+    pub token: Address,
+    /// How much.
+    pub amount: Amount,
+}
+
 /// What the audit found in usage records.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct UsageAudit {
@@ -191,8 +206,10 @@ pub struct UsageAudit {
     pub records: u64,
     /// Channels and payments compared with the ledger.
     pub sources: usize,
-    /// Recorded and not claimed yet, in the currency.
+    /// Recorded and neither claimed nor written off yet, in the currency.
     pub outstanding: Amount,
+    /// What gateways gave up, channel by channel: recorded, not claimed, and said so.
+    pub written_off: Vec<WrittenOff>,
     /// Epochs that were committed to and whose files are not here: nothing of their gateway was compared.
     pub missing: Vec<(Address, u64)>,
     /// Gateways that claimed and were not compared: for want of a file, or because they committed to nothing.
@@ -433,12 +450,13 @@ impl Client {
             found.epochs += 1;
             found.records += commitment.records;
         }
+        let tills = self.operators_tills_to(block).await.map_err(crate::AuditError::from)?;
         let mut channels = self.channels_by_authorizer(block).await?;
         for (gateway, checker) in checkers {
             let totals = checker.into_totals();
             let of_gateway = channels.remove(&gateway).unwrap_or_default();
             self.compare_channels(gateway, &totals, of_gateway, block, &mut found).await?;
-            self.compare_tills(gateway, &totals, block).await?;
+            self.compare_tills(gateway, &totals, &tills, block).await?;
         }
         // What is left was compared with nothing. It is no difference: whoever makes a channel can name any key as its
         // gateway's, and so could make the audit of everybody fail.
@@ -463,7 +481,9 @@ impl Client {
         Ok(found)
     }
 
-    /// The channels that pay an asset's inference till in the currency, by whose key claims from them.
+    /// The channels that pay an inference till of an asset in the currency, by whose key claims from them: a claim may be
+    /// sent by anybody whom that key has signed for, so who sent it tells nothing. Channels with another receiver are none
+    /// of a gateway's business: their receiver may claim by itself, and nothing of it is an asset's.
     async fn channels_by_authorizer(
         &self,
         block: u64,
@@ -485,7 +505,8 @@ impl Client {
         Ok(channels)
     }
 
-    /// No channel of the gateway may have been claimed beyond what was recorded.
+    /// No channel of the gateway may have been claimed beyond what was recorded: none that its key claims from, none that it
+    /// sent a claim of itself, and none that it recorded.
     async fn compare_channels(
         &self,
         gateway: Address,
@@ -513,7 +534,12 @@ impl Client {
                 );
             }
             let outstanding = totals.outstanding(channel, claimed);
-            found.outstanding = [found.outstanding, outstanding].into_iter().sum();
+            found.outstanding.0 = found.outstanding.0.saturating_add(outstanding.0);
+            let amount = totals.written_off(channel, claimed);
+            if let Some(recorded) = totals.get(channel).filter(|_| amount > Amount::ZERO) {
+                let (asset, token) = (recorded.asset, recorded.token);
+                found.written_off.push(WrittenOff { gateway, channel, asset, token, amount });
+            }
             found.sources += 1;
         }
         Ok(())
@@ -524,6 +550,7 @@ impl Client {
         &self,
         gateway: Address,
         totals: &Totals,
+        operators: &BTreeSet<Till>,
         block: u64,
     ) -> Result<(), crate::AuditError> {
         let token = self.currency().token;
@@ -531,34 +558,41 @@ impl Client {
         for (_, recorded) in totals.iter() {
             if recorded.is_exact && recorded.token == token {
                 let sum = paid.entry(recorded.asset).or_default();
-                *sum = [*sum, recorded.charged].into_iter().sum();
+                // What a gateway writes down may be beyond all money.
+                sum.0 = sum.0.saturating_add(recorded.charged.0);
             }
         }
         for (asset, exact) in paid {
-            let receiver = self.till_address(&Till::own(asset, RevenueKind::Inference));
-            let settled = ChannelsContract::receiversCall { receiver, token };
-            let settled = self.call_at(CANONICAL_CHANNELS, &settled, block).await?.totalSettled;
-            let query = LogQuery {
-                addresses: vec![token],
-                events: vec![TestUSD::Transfer::SIGNATURE_HASH],
-                indexed: [Vec::new(), vec![receiver.into_word()], Vec::new()],
-            };
-            let from = self.suite().deployment.block.number;
-            let logs = self.chain().logs(&query, from, block).await.map_err(LedgerError::from)?;
-            let came = logs.iter().filter_map(crate::decode::<TestUSD::Transfer>).map(|moved| moved.value);
-            let arrived = came.fold(U256::ZERO, U256::saturating_add).saturating_to();
-            let recorded = [exact, Amount(settled)].into_iter().sum();
-            if Amount(arrived) < recorded {
-                return Err(UsageDifference::NeverArrived {
-                    gateway,
-                    asset,
-                    arrived: Amount(arrived),
-                    recorded,
-                }
-                .into());
+            let of_gateway = operators.iter().copied().filter(|till| {
+                (till.asset, till.kind, till.operator) == (asset, RevenueKind::Inference, gateway)
+            });
+            let tills = std::iter::once(Till::own(asset, RevenueKind::Inference)).chain(of_gateway);
+            let (mut arrived, mut recorded) = (Amount::ZERO, exact);
+            for till in tills {
+                let receiver = self.till_address(&till);
+                let settled = ChannelsContract::receiversCall { receiver, token };
+                let settled = self.call_at(CANONICAL_CHANNELS, &settled, block).await?.totalSettled;
+                recorded.0 = recorded.0.saturating_add(settled);
+                // Anybody may send a till as much as there is, again and again.
+                arrived.0 = arrived.0.saturating_add(self.came_to(receiver, token, block).await?.0);
+            }
+            if arrived < recorded {
+                return Err(UsageDifference::NeverArrived { gateway, asset, arrived, recorded }.into());
             }
         }
         Ok(())
+    }
+
+    /// All that an account ever got of a token since the marketplace was made, up to a block.
+    async fn came_to(&self, receiver: Address, token: Address, block: u64) -> Result<Amount, LedgerError> {
+        let query = LogQuery {
+            addresses: vec![token],
+            events: vec![TestUSD::Transfer::SIGNATURE_HASH],
+            indexed: [Vec::new(), vec![receiver.into_word()], Vec::new()],
+        };
+        let logs = self.logs_to(query, block).await?;
+        let came = logs.iter().filter_map(crate::decode::<TestUSD::Transfer>).map(|moved| moved.value);
+        Ok(Amount(came.fold(U256::ZERO, U256::saturating_add).saturating_to()))
     }
 }
 
@@ -577,6 +611,7 @@ fn record_of(
         MeterLane::Voucher { channel_id } => (Lane::Voucher, channel_id),
         MeterLane::Tick { channel_id, .. } => (Lane::Tick, channel_id),
         MeterLane::Exact { payment_id } => (Lane::Exact, payment_id),
+        MeterLane::WrittenOff { channel_id } => (Lane::WrittenOff, channel_id),
     };
     UsageRecord::new(UsageFields {
         gateway,

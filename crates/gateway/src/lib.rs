@@ -10,6 +10,7 @@ mod caller;
 mod connections;
 mod cors;
 mod extract;
+mod gas;
 mod limits;
 mod payment;
 mod problem;
@@ -29,7 +30,9 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
-use residual_client::{ChannelError, Client, DirectoryStore, EpochError, Person, StoreError, TokenError};
+use residual_client::{
+    ChannelError, Client, DirectoryStore, EpochError, LedgerError, Person, StoreError, TokenError,
+};
 use residual_meter::Meter;
 use residual_primitives::{Address, Amount, AssetId};
 use tokio::{
@@ -39,6 +42,7 @@ use tokio::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
+use gas::GasPrice;
 use problem::Problem;
 use service::{Queue, Service};
 use settlement::Settlement;
@@ -61,6 +65,12 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The models that it serves.
     pub serving: Vec<Serving>,
+    /// The gateway's part of what its models earn, in basis points, 0 to 5000, as their controllers grant it: then they are
+    /// paid through its own tills as their operator.
+    pub operator_bps: u16,
+    /// What a whole coin of the chain (10^18 wei) costs, in the currency's smallest unit; none: gas is for nothing, as on an
+    /// embedded ledger, and elsewhere no model is served then.
+    pub coin_price: Option<Amount>,
     /// The most that may be charged and not claimed, in the currency's smallest unit.
     pub unclaimed_cap: Amount,
     /// The marketplace's own origins, as `https://market.example`: their pages may do everything, others only GET.
@@ -84,6 +94,8 @@ impl Config {
             listen,
             public_url: None,
             serving: Vec::new(),
+            operator_bps: 0,
+            coin_price: None,
             unclaimed_cap: Amount(u128::MAX),
             origins: Vec::new(),
             limits: Limits::default(),
@@ -106,6 +118,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Nobody said what gas costs, where it costs something.
+    #[error(
+        "expected the price of the chain's coin, to weigh gas against what models earn, found none: say with --coin-price \
+         what a whole coin costs, in whole tokens"
+    )]
+    NoCoinPrice,
+    /// What gas costs is not known.
+    #[error(transparent)]
+    Gas(#[from] LedgerError),
     /// The currency takes no signed payments.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -140,6 +161,8 @@ pub(crate) struct App {
     pub(crate) repeats: payment::Repeats,
     /// What the facilitator has carried out and nobody was told yet.
     pub(crate) untold: payment::facilitator::Untold,
+    /// What gas costs.
+    pub(crate) gas: Arc<GasPrice>,
     /// Gas that is still given for others this hour.
     pub(crate) sponsor: payment::Sponsor,
     /// One reader of usage files at a time.
@@ -212,16 +235,22 @@ impl Gateway {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(client: Arc<Client>, account: Person, config: Config) -> Result<Self, StartError> {
+        if config.coin_price.is_none() && !config.serving.is_empty() && !client.is_embedded() {
+            return Err(StartError::NoCoinPrice);
+        }
         let address = config.listen;
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let blocks = Arc::new(client.blocks()?);
-        let sponsored_per_hour = config.payments.sponsored_per_hour;
-        let shop = payment::Shop::open(&client, account.address(), config.payments).await?;
+        let gas = Arc::new(GasPrice::new(config.coin_price.unwrap_or_default()));
+        gas.renew(&client, &account).await?;
+        let sponsor = payment::Sponsor::new(config.payments.sponsored_gas_per_hour);
+        let shop = payment::Shop::open(&client, account.address(), config.payments, Arc::clone(&gas)).await?;
         let mut services = BTreeMap::new();
         for serving in &config.serving {
-            services.insert(serving.asset, Service::open(&client, &account, serving).await?);
+            let service = Service::open(&client, &account, serving, config.operator_bps).await?;
+            services.insert(serving.asset, service);
         }
         let meter = client.meter(account.address(), config.unclaimed_cap).await?;
         let begun = meter.epoch();
@@ -249,7 +278,8 @@ impl Gateway {
             payments: Arc::new(Semaphore::new(config.limits.concurrency)),
             repeats: payment::Repeats::default(),
             untold: payment::facilitator::Untold::default(),
-            sponsor: payment::Sponsor::new(sponsored_per_hour),
+            gas,
+            sponsor,
             usage_turn: Semaphore::new(1),
             paid: Mutex::default(),
             public_url: config.public_url,

@@ -67,6 +67,20 @@ pub enum ServiceError {
         #[source]
         source: CardError,
     },
+    /// The operator asks for a part that the controller does not grant.
+    #[error(
+        "expected the controller of {asset} to grant {operator} {operator_bps} basis points of its inference, found no such \
+         grant, and what is swept without it brings the operator nothing: have `residual operator grant {asset} {operator} \
+         --bps {operator_bps}` carried out, or serve without --operator-bps"
+    )]
+    NotGranted {
+        /// The asset.
+        asset: AssetId,
+        /// The gateway's account.
+        operator: Address,
+        /// The part, in basis points.
+        operator_bps: u16,
+    },
     /// The weights cannot be run.
     #[error("the weights of {asset}: {source}")]
     Load {
@@ -103,13 +117,20 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Opens a model's newest version, loads it and learns its price.
+    /// Opens a model's newest version, loads it and learns its price. With a part for the operator, it is paid through the
+    /// operator's till, and only if the asset's controller grants that.
     pub(crate) async fn open(
         client: &Client,
         operator: &Person,
         serving: &Serving,
+        operator_bps: u16,
     ) -> Result<Self, ServiceError> {
         let asset = serving.asset;
+        let till = till_of(asset, operator.address(), operator_bps);
+        if operator_bps > 0 && !client.is_granted(&till).await.map_err(ServeError::from)? {
+            client.asset_row(asset).await.map_err(ServeError::from)?;
+            return Err(ServiceError::NotGranted { asset, operator: till.operator, operator_bps });
+        }
         let price = client.call_price(asset).await?;
         let (version, content) = client.open_for_serving(operator, asset, serving.licence).await?;
         let limits = Limits::default();
@@ -138,7 +159,6 @@ impl Service {
         let load = || Served::load(&onnx, card.as_ref(), &limits);
         let model =
             tokio::task::block_in_place(load).map_err(|source| ServiceError::Load { asset, source })?;
-        let till = Till::own(asset, RevenueKind::Inference);
         let page = client.asset_page(asset).await.map_err(ServeError::from)?;
         let name = page.about.get("name").cloned().unwrap_or_else(|| asset.to_string());
         let discovery = Arc::new(discovery(&model));
@@ -154,6 +174,12 @@ impl Service {
             discovery,
         })
     }
+}
+
+/// Into which till calls of an asset are paid: its own, or that of an operator with a part.
+fn till_of(asset: AssetId, operator: Address, operator_bps: u16) -> Till {
+    let own = Till::own(asset, RevenueKind::Inference);
+    if operator_bps == 0 { own } else { Till { operator, operator_bps, ..own } }
 }
 
 /// What crawlers are told: one example of what is taken and given, and the schema of the former.

@@ -1,9 +1,11 @@
 //! The money of vouchers, brought to the ledger by itself.
 //!
-//! A channel's vouchers are claimed when what they raise is [`WORTH`] times what their row costs in gas, when the oldest
-//! has waited for a quarter of the channel's withdraw delay, or at once when the payer asks to withdraw; and never when
-//! they raise less than their row costs. Then the till is settled and swept. Each step may be repeated: a crash between
-//! any two loses nothing and pays nothing twice (CH-1).
+//! Vouchers are claimed in batches: when all that they raise is [`WORTH`] times the gas of claiming, settling and sweeping
+//! it; a row when its oldest charge has waited for a quarter of the channel's withdraw delay, or at once when the payer
+//! asks to withdraw; and never a row that raises less than its own gas and its part of what a batch takes. Such a row
+//! waits; when the payer withdraws, it is written off, and recorded with the uses. Then the tills are settled and swept
+//! that hold more than the gas of it. Each step may be repeated: a crash between any two loses nothing and pays nothing
+//! twice (CH-1).
 //!
 //! Before anything is claimed, the epoch that it rests on is closed, published and committed to
 //! (`Client::publish_epochs`, AUD-1).
@@ -19,29 +21,33 @@ use residual_ledger::{
     LogQuery, LogStream, SolEvent, Update,
     contracts::{CANONICAL_CHANNELS, channels::Channels},
 };
-use residual_meter::{ChannelState, CommitError, VoucherClaim};
-use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind, U256};
+use residual_meter::{CLAIM_ROWS, ChannelState, CommitError, VoucherClaim, WriteOffError};
+use residual_primitives::{Address, Amount, AssetId, B256, RevenueKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::App;
 
-/// How many times its own gas a row must raise to be claimed before its time.
+/// How many times its gas a settlement must bring to be made before its time.
 const WORTH: u128 = 50;
 
 /// Gas of one more row in a claim, rounded up (`contracts/gas.json`, voucher of a batch).
-const ROW_GAS: u128 = 20_000;
+const ROW_GAS: u64 = 20_000;
+
+/// Gas of a claim beside its rows, rounded up (one voucher alone, less its row).
+const BATCH_GAS: u64 = 28_000;
+
+/// Gas of settling a till and sweeping it, rounded up; without the flow to parents, which is its caller's.
+const SWEEP_GAS: u64 = 200_000;
+
+/// Gas of committing to an epoch of usage records, rounded up.
+const COMMIT_GAS: u64 = 50_000;
 
 /// How many uses an epoch has before it is closed, whatever its age.
 const EPOCH_USES: u64 = 1_000_000;
 
-/// The wei of a coin.
-const COIN_WEI: u128 = 1_000_000_000_000_000_000;
-
 /// When and how vouchers are claimed.
 #[derive(Debug, Clone, Copy)]
 pub struct SettlementRules {
-    /// What a whole coin of the chain (10^18 wei) costs, in the currency's smallest unit; zero where gas is for nothing.
-    pub coin_price: Amount,
     /// How often is looked what is due.
     pub interval: Duration,
     /// How long an epoch may last when nothing is claimed.
@@ -50,19 +56,8 @@ pub struct SettlementRules {
 
 impl Default for SettlementRules {
     fn default() -> Self {
-        Self {
-            coin_price: Amount::ZERO,
-            interval: Duration::from_secs(10),
-            epoch: Duration::from_secs(60 * 60),
-        }
+        Self { interval: Duration::from_secs(10), epoch: Duration::from_secs(60 * 60) }
     }
-}
-
-/// What a row costs in the currency, rounded up; the most that an amount says when it is more.
-fn row_cost(rules: &SettlementRules, wei_per_gas: u128) -> Amount {
-    let wei = U256::from(ROW_GAS) * U256::from(wei_per_gas);
-    let units = (wei * U256::from(rules.coin_price.0)).div_ceil(U256::from(COIN_WEI));
-    Amount(units.saturating_to())
 }
 
 /// Why settling was interrupted; the next look goes on.
@@ -74,25 +69,72 @@ enum SettlementError {
     Epoch(#[from] EpochError),
     #[error(transparent)]
     Commit(#[from] CommitError),
+    #[error(transparent)]
+    WriteOff(#[from] WriteOffError),
 }
 
-/// Why a row is claimed now, or not.
+/// A row that waits to be claimed.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    /// What it raises.
+    raise: Amount,
+    /// Its oldest charge has waited for long enough, or the payer withdraws.
+    late: bool,
+    /// The payer wants the money back: it is now or never.
+    withdrawing: bool,
+}
+
+/// Whether a row is claimed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Due,
     NotYet,
-    /// It has waited long enough and is worth less than its gas.
+    /// The payer withdraws, and it is worth less than its gas.
     WrittenOff,
 }
 
-/// The rules for one row: what it raises, what it costs, how long its oldest charge has waited, and whether the payer
-/// wants the money back.
-fn verdict(raise: Amount, cost: Amount, waited_s: u64, withdraw_delay_s: u64, withdrawing: bool) -> Verdict {
-    let late = withdrawing || waited_s >= withdraw_delay_s / 4;
-    if raise < cost {
-        return if late { Verdict::WrittenOff } else { Verdict::NotYet };
+/// The rules for all rows together. `cost` is what so much gas costs; with `all` due is all that is worth its gas.
+fn judge(rows: &[Waiting], cost: impl Fn(u64) -> Amount, all: bool) -> Vec<Verdict> {
+    let everyone: Vec<usize> = (0..rows.len()).collect();
+    let worth = worth_claiming(rows, everyone.clone(), &cost);
+    let sum = worth.iter().fold(0, |sum: u128, at| sum.saturating_add(rows[*at].raise.0));
+    let settlement = batches_gas(worth.len()) + SWEEP_GAS + COMMIT_GAS;
+    let is_worth = sum >= cost(settlement).0.saturating_mul(WORTH);
+    let late = worth_claiming(rows, everyone.into_iter().filter(|at| rows[*at].late).collect(), &cost);
+    // One that pays its gas only in the company of all others does not have to be lost.
+    let saved = worth.iter().any(|at| rows[*at].withdrawing && !late.contains(at));
+    let due: BTreeSet<usize> = if all || is_worth || saved { worth } else { late }.into_iter().collect();
+    let verdict = |(at, row): (usize, &Waiting)| match () {
+        () if due.contains(&at) => Verdict::Due,
+        () if row.withdrawing => Verdict::WrittenOff,
+        () => Verdict::NotYet,
+    };
+    rows.iter().enumerate().map(verdict).collect()
+}
+
+/// Those of the rows that are worth claiming together: as many of the largest as each raise their own gas and their part of
+/// what their batch takes.
+fn worth_claiming(rows: &[Waiting], mut of: Vec<usize>, cost: &impl Fn(u64) -> Amount) -> Vec<usize> {
+    of.sort_by_key(|at| std::cmp::Reverse(rows[*at].raise));
+    let mut worth = 0;
+    for batch in of.chunks(CLAIM_ROWS) {
+        let pays = |count: &usize| {
+            let smallest = rows[batch[count - 1]].raise.0;
+            smallest.saturating_mul(*count as u128) >= cost(batches_gas(*count)).0
+        };
+        let paying = (1..=batch.len()).rev().find(pays).unwrap_or(0);
+        worth += paying;
+        if paying < batch.len() {
+            break;
+        }
     }
-    if late || raise.0 >= cost.0.saturating_mul(WORTH) { Verdict::Due } else { Verdict::NotYet }
+    of.truncate(worth);
+    of
+}
+
+/// Gas of claiming so many rows.
+fn batches_gas(rows: usize) -> u64 {
+    rows as u64 * ROW_GAS + rows.div_ceil(CLAIM_ROWS) as u64 * BATCH_GAS
 }
 
 /// The work in the background of one gateway.
@@ -103,8 +145,6 @@ pub(crate) struct Settlement {
     waiting_since_s: HashMap<B256, u64>,
     /// Channels whose payers ask to withdraw.
     withdrawing: BTreeSet<B256>,
-    /// Written off and said so.
-    written_off: BTreeSet<B256>,
     /// Tills that may hold something: claimed and not swept yet.
     unswept: BTreeSet<Address>,
     /// The epoch that was written when this process began; those before may be older copies of what was committed to.
@@ -121,7 +161,6 @@ impl Settlement {
             rules,
             waiting_since_s: HashMap::new(),
             withdrawing: BTreeSet::new(),
-            written_off: BTreeSet::new(),
             unswept: BTreeSet::new(),
             epoch_began: Instant::now(),
         }
@@ -176,6 +215,10 @@ impl Settlement {
         }
         // What an earlier process claimed may not be swept yet.
         self.unswept.extend(self.app.services.values().map(|service| service.receiver));
+        match self.app.client.granted_tills(None, Some(self.app.account.address())).await {
+            Ok(tills) => self.unswept.extend(tills.iter().map(|till| self.app.client.till_address(till))),
+            Err(error) => tracing::warn!(%error, "what lies in earlier tills of this operator is not swept"),
+        }
         from_block
     }
 
@@ -240,41 +283,56 @@ impl Settlement {
     }
 
     async fn try_settle(&mut self, all: bool) -> Result<(), SettlementError> {
-        let head = self.app.client.chain().head().await.map_err(LedgerError::from)?;
-        let cost = row_cost(&self.rules, head.base_fee_wei.unwrap_or_default());
+        self.app.gas.renew(&self.app.client, &self.app.account).await?;
         let batches = tokio::task::block_in_place(|| self.app.meter.redeemable(Amount(1)))?;
         let rows: Vec<VoucherClaim> = batches.into_iter().flatten().collect();
         let known: BTreeMap<B256, ChannelState> =
             self.app.meter.channels().into_iter().map(|channel| (channel.channel_id, channel)).collect();
-        let mut due = Vec::new();
         let mut still_waiting = HashMap::new();
-        for row in rows {
+        let mut waiting = Vec::with_capacity(rows.len());
+        for row in &rows {
             let channel = row.signed.voucher.channelId;
             let charged_at = known.get(&channel).and_then(|state| state.last_charged_at_s);
             let since = self.waiting_since_s.get(&channel).copied();
             let since = since.or(charged_at).unwrap_or_else(now_s);
             still_waiting.insert(channel, since);
-            let waited = now_s().saturating_sub(since);
             let withdrawing = self.withdrawing.contains(&channel);
-            match verdict(row.raise, cost, waited, row.config.withdrawDelay.to(), withdrawing) {
-                Verdict::Due => due.push(row),
-                Verdict::NotYet if all && row.raise >= cost => due.push(row),
-                Verdict::NotYet => {}
-                Verdict::WrittenOff => {
-                    if self.written_off.insert(channel) {
-                        tracing::info!(%channel, raise = %row.raise, gas = %cost, "written off: less than its gas");
-                    }
-                }
-            }
+            let delay_s: u64 = row.config.withdrawDelay.to();
+            let late = withdrawing || now_s().saturating_sub(since) >= delay_s / 4;
+            waiting.push(Waiting { raise: row.raise, late, withdrawing });
         }
         self.waiting_since_s = still_waiting;
+        let verdicts = judge(&waiting, |gas| self.app.gas.of(gas), all);
+        let mut due = Vec::new();
+        for (row, verdict) in rows.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Due => due.push(row),
+                Verdict::NotYet => {}
+                Verdict::WrittenOff => self.write_off(row.signed.voucher.channelId, "less than its gas")?,
+            }
+        }
+        for (channel, state) in known {
+            // Withdrawn before it was claimed: no voucher brings it any more.
+            if state.escrow.is_some_and(|escrow| escrow.balance <= escrow.total_claimed) {
+                self.write_off(channel, "it is no longer in the channel")?;
+            }
+        }
         // The rows were made before the epoch is closed, so its records cover them.
         let long = self.epoch_began.elapsed() >= self.rules.epoch || self.app.meter.uses() >= EPOCH_USES;
         self.publish(all || long || !due.is_empty()).await?;
-        for batch in due.chunks(residual_meter::CLAIM_ROWS) {
+        for batch in due.chunks(CLAIM_ROWS) {
             self.claim(batch).await?;
         }
         Ok(self.sweep().await?)
+    }
+
+    /// Gives up what was charged on a channel and not claimed: recorded, told with the uses, and unclaimed no more.
+    fn write_off(&self, channel: B256, why: &str) -> Result<(), SettlementError> {
+        let amount = tokio::task::block_in_place(|| self.app.meter.write_off(channel, now_s()))?;
+        if amount > Amount::ZERO {
+            tracing::info!(%channel, %amount, why, "written off");
+        }
+        Ok(())
     }
 
     /// Closes the epoch if that is wanted and anything was used in it; publishes every closed epoch and commits to it.
@@ -310,13 +368,22 @@ impl Settlement {
         Ok(())
     }
 
-    /// Settles and sweeps every till that something was claimed or paid for.
+    /// Settles and sweeps every till that something was claimed or paid for, when that is worth its gas.
     async fn sweep(&mut self) -> Result<(), LedgerError> {
         self.unswept.extend(self.app.paid_tills());
-        let token = self.app.client.currency().token;
+        let (client, token) = (&self.app.client, self.app.client.currency().token);
         for receiver in self.unswept.clone() {
             if let Some(till) = self.app.till_at(receiver).await? {
-                match self.app.client.settle_and_sweep(&self.app.account, &till, token).await {
+                let waiting = client.waiting_for(&till, token).await?;
+                if waiting > Amount::ZERO && waiting < self.app.gas.of(SWEEP_GAS) {
+                    continue;
+                }
+                if waiting > Amount::ZERO && till.operator_bps > 0 && !client.is_granted(&till).await? {
+                    // Parents and shares are owed theirs all the same.
+                    let (asset, operator_bps) = (till.asset, till.operator_bps);
+                    tracing::warn!(%asset, operator_bps, "the operator's part is not granted any more: it gets nothing of this");
+                }
+                match client.settle_and_sweep(&self.app.account, &till, token).await {
                     Ok(_) => {}
                     Err(error) if error.is_refusal() => {
                         tracing::warn!(%error, asset = %till.asset, "the till is not swept");
@@ -336,43 +403,91 @@ pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
 }
 
 impl App {
-    /// The till at an address: of what is served here, else of any asset, without an operator or with this gateway's.
+    /// The inference till at an address: of what is served here, else of any asset, without an operator or with this
+    /// gateway's account as the one that was granted a part once.
     pub(crate) async fn till_at(&self, receiver: Address) -> Result<Option<Till>, LedgerError> {
+        let is_there = |till: &Till| self.client.till_address(till) == receiver;
         let served = self.services.values().map(|service| service.till);
         let known: Vec<AssetId> = self.listing.all(&self.client).await?;
         let others = known.into_iter().map(|asset| Till::own(asset, RevenueKind::Inference));
-        Ok(served.chain(others).find(|till| self.client.till_address(till) == receiver))
+        if let Some(till) = served.chain(others).find(is_there) {
+            return Ok(Some(till));
+        }
+        let granted = self.client.granted_tills(None, Some(self.account.address())).await?;
+        Ok(granted.into_iter().find(is_there))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    const DAY: u64 = 86_400;
-
-    #[test]
-    fn a_row_is_claimed_when_it_is_worth_it_or_late_or_wanted_back_and_never_below_its_gas() {
-        let (cost, little, enough) = (Amount(10), Amount(499), Amount(500));
-        assert_eq!(verdict(little, cost, 0, DAY, false), Verdict::NotYet);
-        assert_eq!(verdict(enough, cost, 0, DAY, false), Verdict::Due);
-        assert_eq!(verdict(little, cost, DAY / 4 - 1, DAY, false), Verdict::NotYet);
-        assert_eq!(verdict(little, cost, DAY / 4, DAY, false), Verdict::Due);
-        assert_eq!(verdict(little, cost, 0, DAY, true), Verdict::Due);
-        assert_eq!(verdict(Amount(9), cost, 0, DAY, false), Verdict::NotYet);
-        assert_eq!(verdict(Amount(9), cost, DAY, DAY, true), Verdict::WrittenOff);
-        assert_eq!(verdict(cost, cost, DAY, DAY, true), Verdict::Due);
-        assert_eq!(verdict(Amount(1), Amount::ZERO, 0, DAY, false), Verdict::Due, "gas is for nothing");
+    /// A unit of the currency for a gas.
+    fn one(gas: u64) -> Amount {
+        Amount(gas.into())
     }
 
+    fn row(raise: u64) -> Waiting {
+        Waiting { raise: Amount(raise.into()), late: false, withdrawing: false }
+    }
+
+    const ALONE: u64 = ROW_GAS + BATCH_GAS;
+    const ENOUGH: u64 = 50 * (ALONE + SWEEP_GAS + COMMIT_GAS);
+
     #[test]
-    fn gas_is_weighed_in_the_currency_and_rounded_up() {
-        // 20,000 gas at 1 gwei are 2 * 10^13 wei; at 3,000 dollars of 6 decimals a coin, 6 cents.
-        let rules = SettlementRules { coin_price: Amount(3_000_000_000), ..SettlementRules::default() };
-        assert_eq!(row_cost(&rules, 1_000_000_000), Amount(60_000));
-        assert_eq!(row_cost(&rules, 1), Amount(1));
-        assert_eq!(row_cost(&SettlementRules::default(), u128::MAX), Amount::ZERO);
-        let dear = SettlementRules { coin_price: Amount(u128::MAX), ..rules };
-        assert_eq!(row_cost(&dear, u128::MAX), Amount(u128::MAX));
+    fn a_batch_is_claimed_when_it_is_worth_it_and_a_row_when_it_is_late_and_none_below_its_gas() {
+        use Verdict::{Due, NotYet, WrittenOff};
+        let late = |raise| Waiting { late: true, ..row(raise) };
+        let withdrawing = |raise| Waiting { withdrawing: true, ..late(raise) };
+        let judged = |rows: &[Waiting]| judge(rows, one, false);
+        assert_eq!(judged(&[row(ENOUGH - 1)]), [NotYet]);
+        assert_eq!(judged(&[row(ENOUGH)]), [Due]);
+        assert_eq!(judged(&[late(ALONE), row(ALONE)]), [Due, NotYet], "the other is not late");
+        assert_eq!(judged(&[late(ALONE - 1)]), [NotYet], "it may grow still");
+        assert_eq!(judged(&[withdrawing(ALONE)]), [Due]);
+        assert_eq!(judged(&[withdrawing(ALONE - 1)]), [WrittenOff]);
+        // Two bear what the batch takes together.
+        let half = ROW_GAS + BATCH_GAS / 2;
+        assert_eq!(judged(&[late(half), withdrawing(half)]), [Due, Due]);
+        assert_eq!(judged(&[late(half), withdrawing(half - 1)]), [NotYet, WrittenOff]);
+        // In company it is not lost; without need no small row is claimed.
+        assert_eq!(judged(&[withdrawing(half), row(half)]), [Due, Due]);
+        assert_eq!(judged(&[row(half), row(half)]), [NotYet, NotYet]);
+        assert_eq!(judge(&[row(half), row(half), row(ROW_GAS)], one, true), [Due, Due, NotYet]);
+        // What all raise counts, whichever raises it.
+        let many = vec![row(60 * ROW_GAS); 100];
+        assert_eq!(judged(&many), vec![Due; 100]);
+        assert_eq!(judge(&[row(1)], |_| Amount::ZERO, false), [Due], "gas is for nothing");
+        assert_eq!(judged(&[]), []);
+    }
+
+    proptest! {
+        /// No transaction of a settlement costs more than it raises, and no row in it less than its own gas.
+        #[test]
+        fn no_claim_costs_more_than_it_raises(
+            raises in proptest::collection::vec((0..60_000_u64, 0..3_u8), 0..260),
+            all in any::<bool>(),
+        ) {
+            let mut rows: Vec<_> = raises
+                .iter()
+                .map(|(raise, how)| Waiting { late: *how > 0, withdrawing: *how > 1, ..row(*raise) })
+                .collect();
+            // As the meter gives them.
+            rows.sort_by_key(|row| std::cmp::Reverse(row.raise));
+            let verdicts = judge(&rows, one, all);
+            let due: Vec<_> =
+                rows.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Verdict::Due).collect();
+            for batch in due.chunks(CLAIM_ROWS) {
+                let raised: u128 = batch.iter().map(|(row, _)| row.raise.0).sum();
+                prop_assert!(raised >= one(batches_gas(batch.len())).0);
+                prop_assert!(batch.iter().all(|(row, _)| row.raise.0 >= u128::from(ROW_GAS)));
+            }
+            for (row, verdict) in rows.iter().zip(verdicts) {
+                prop_assert_eq!(verdict == Verdict::WrittenOff, verdict != Verdict::Due && row.withdrawing);
+                prop_assert!(!row.withdrawing || row.raise < one(ALONE) || verdict == Verdict::Due);
+            }
+        }
     }
 }

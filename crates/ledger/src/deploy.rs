@@ -455,7 +455,7 @@ pub async fn create2(
     }
     check_proxy(chain).await?;
     let data: Bytes = [salt.as_slice(), &init_code].concat().into();
-    let creation = Transaction { to: Some(CREATE2_PROXY), data, value_wei: U256::ZERO };
+    let creation = Transaction { to: Some(CREATE2_PROXY), data, value_wei: U256::ZERO, gas_max: None };
     create_once(sender, contract, address, &creation).await
 }
 

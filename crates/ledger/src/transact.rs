@@ -100,19 +100,27 @@ pub struct Transaction {
     pub data: Bytes,
     /// Wei that go along.
     pub value_wei: U256,
+    /// The most gas that it may ask for; none: what the chain lets one transaction ask for.
+    pub gas_max: Option<u64>,
 }
 
 impl Transaction {
     /// A call of a contract's function.
     #[must_use]
     pub fn call<C: SolCall>(contract: Address, call: &C) -> Self {
-        Self { to: Some(contract), data: call.abi_encode().into(), value_wei: U256::ZERO }
+        Self { to: Some(contract), data: call.abi_encode().into(), value_wei: U256::ZERO, gas_max: None }
     }
 
     /// A payment of the chain's own coin.
     #[must_use]
     pub fn payment(to: Address, value_wei: U256) -> Self {
-        Self { to: Some(to), data: Bytes::new(), value_wei }
+        Self { to: Some(to), data: Bytes::new(), value_wei, gas_max: None }
+    }
+
+    /// The same, refused when it takes more gas than this.
+    #[must_use]
+    pub fn within(self, gas_max: u64) -> Self {
+        Self { gas_max: Some(gas_max), ..self }
     }
 }
 
@@ -147,6 +155,16 @@ pub enum TransactError {
         balance_wei: U256,
         /// The node's words.
         reason: String,
+    },
+    /// It takes more gas than it may; nothing was sent.
+    #[error(
+        "expected a transaction of at most {expected} gas, found one that takes {found}; nothing was sent"
+    )]
+    GasAboveLimit {
+        /// The most that it may take.
+        expected: u64,
+        /// What it takes.
+        found: u64,
     },
     /// Gas costs more than the configuration allows; nothing was sent.
     #[error("expected gas at no more than {cap_wei} wei, found {base_fee_wei}; wait, or allow more")]
@@ -232,6 +250,7 @@ impl fmt::Debug for Sender {
 /// Wei per gas.
 #[derive(Debug, Clone, Copy)]
 struct Fees {
+    base: u128,
     max: u128,
     tip: u128,
 }
@@ -431,15 +450,34 @@ impl Sender {
         }
     }
 
-    /// The gas limit for a transaction, which is simulated for that on top of what is pending.
-    async fn estimate(&self, transaction: &Transaction) -> Result<u64, TransactError> {
+    /// What a gas costs now, in wei: the newest block's base fee and the tip that is given. What a rollup asks beside it
+    /// for its own chain's blocks is not in it.
+    ///
+    /// # Errors
+    /// [`TransactError::FeesAboveCap`], [`TransactError::NoBaseFee`] or [`TransactError::Rpc`].
+    pub async fn wei_per_gas(&self) -> Result<u128, TransactError> {
+        let fees = self.fees().await?;
+        Ok(fees.base.saturating_add(fees.tip).min(fees.max))
+    }
+
+    /// The gas limit for a transaction, which is simulated for that on top of what is pending; a fifth above what it took
+    /// there. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`TransactError::Reverted`] with what the contract says, [`TransactError::GasAboveLimit`],
+    /// [`TransactError::InsufficientFunds`] or [`TransactError::Rpc`].
+    pub async fn estimate(&self, transaction: &Transaction) -> Result<u64, TransactError> {
         let params = (self.call_request(transaction), BlockNumberOrTag::Pending);
         let estimate: Result<U64, RpcError> = self.chain().node().request("eth_estimateGas", params).await;
         match estimate {
             Ok(estimate) => {
                 let estimate = estimate.to::<u64>();
+                if let Some(expected) = transaction.gas_max.filter(|most| estimate > *most) {
+                    return Err(TransactError::GasAboveLimit { expected, found: estimate });
+                }
                 let margin = estimate / 100 * GAS_MARGIN_PERCENT;
-                Ok(estimate.saturating_add(margin).min(GAS_MAX.max(estimate)))
+                let most = transaction.gas_max.unwrap_or(GAS_MAX.max(estimate));
+                Ok(estimate.saturating_add(margin).min(most))
             }
             // Some nodes keep the reason to themselves unless they are asked by a call.
             Err(RpcError::Refused { data: None, message, .. }) if message.contains("revert") => {
@@ -485,7 +523,7 @@ impl Sender {
         let tip = tip.to::<u128>().min(config.max_tip_wei).min(config.max_fee_wei);
         // Twice the base fee lasts for six full blocks, each of which raises it by an eighth.
         let max = base.saturating_mul(2).saturating_add(tip).min(config.max_fee_wei);
-        let fees = Fees { max, tip: tip.min(max) };
+        let fees = Fees { base, max, tip: tip.min(max) };
         *known = Some((Instant::now(), fees));
         Ok(fees)
     }
@@ -717,8 +755,9 @@ impl Sender {
         let old = attempts.newest().tx();
         let eighth_more = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
         // What the market asks matters less than that the transaction gets on; without an answer an eighth will do.
-        let market = self.fees().await.unwrap_or(Fees { max: 0, tip: 0 });
+        let market = self.fees().await.unwrap_or(Fees { base: 0, max: 0, tip: 0 });
         let fees = Fees {
+            base: market.base,
             max: eighth_more(old.max_fee_per_gas).max(market.max),
             tip: eighth_more(old.max_priority_fee_per_gas).max(market.tip),
         };

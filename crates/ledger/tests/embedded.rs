@@ -46,6 +46,37 @@ async fn development_keys_exist_only_in_development_mode_and_on_this_machine() {
     assert!(matches!(elsewhere, ConnectError::DevelopmentElsewhere { .. }), "{elsewhere}");
 }
 
+/// What may take only so much gas is refused before it is sent when it takes more, and is never given more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_held_to_its_gas() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = embedded(dir.path()).await;
+    let chain = connect(&ledger).await;
+    let sender = sender(&chain, 0);
+    let token = test_usd(&sender).await;
+    // The first of a token takes more than those after it.
+    sender.send(&mint(token, Address::repeat_byte(9), 5)).await.expect("it is taken");
+    let pay = mint(token, Address::repeat_byte(1), 5);
+    let limit = sender.estimate(&pay).await.expect("it would be taken");
+    let takes = sender.send(&pay).await.expect("it is taken").gas_used;
+    assert!((takes..=takes * 5 / 4).contains(&limit), "{limit} of {takes}");
+    let pay = mint(token, Address::repeat_byte(2), 5);
+    for refused in [sender.estimate(&pay.clone().within(takes / 2)).await.map(drop), {
+        sender.send(&pay.clone().within(takes / 2)).await.map(drop)
+    }] {
+        match refused.expect_err("it takes more") {
+            TransactError::GasAboveLimit { expected, found } => {
+                assert_eq!(expected, takes / 2);
+                assert!((takes..=limit).contains(&found), "{found} of {takes}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(tokens_of(&chain, token, Address::repeat_byte(2)).await, 0, "nothing was sent");
+    sender.send(&pay.within(limit)).await.expect("it is enough");
+    assert!(sender.wei_per_gas().await.expect("fees") >= 1_000_000_000);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_over_the_limit_is_not_read_to_its_end() {
     let dir = tempfile::tempdir().expect("a directory");

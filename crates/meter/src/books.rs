@@ -26,7 +26,9 @@ use crate::{
         Charge, ChargeError, Charged, Lane, RecordExactError, UnknownChannel, UsageEntry, WindowError,
     },
     escrow::Escrow,
-    record::{ChargeRecord, ExactRecord, Memory, Proof, Record, Standing, TickRecord, WindowRecord},
+    record::{
+        ChargeRecord, ExactRecord, Memory, Proof, Record, Standing, TickRecord, WindowRecord, WriteOff,
+    },
     ticks::{MAX_TICKS, SignedTickOpen, Tick, charged_with, tick_before},
 };
 
@@ -72,6 +74,8 @@ pub(crate) struct Channel {
     pub(crate) charged: Amount,
     pub(crate) highest: Option<SignedVoucher>,
     pub(crate) last_charged_at_s: Option<u64>,
+    /// Up to where what was charged and not claimed is given up.
+    pub(crate) written_off_to: Amount,
     window: Option<Window>,
     /// The signatures of a window whose record has not come yet.
     offered: Option<(SignedVoucher, [u8; 65])>,
@@ -91,6 +95,7 @@ impl Channel {
             charged: Amount::ZERO,
             highest: None,
             last_charged_at_s: None,
+            written_off_to: Amount::ZERO,
             window: None,
             offered: None,
             last_root: B256::ZERO,
@@ -107,8 +112,20 @@ impl Channel {
         self.escrow.map_or(Amount::ZERO, |escrow| escrow.total_claimed)
     }
 
+    /// Charged, and neither claimed nor given up.
     fn unclaimed(&self) -> U256 {
-        U256::from(self.charged.0.saturating_sub(self.claimed().0))
+        let settled = self.claimed().max(self.written_off_to);
+        U256::from(self.charged.0.saturating_sub(settled.0))
+    }
+
+    /// What is to be written down to give up all that was charged and not claimed; none when there is nothing of it, or the
+    /// ledger was not asked yet. Never more than was promised: what a log that was restored from an older copy only heard
+    /// of by its claim, it has no record of.
+    pub(crate) fn write_off(&self, channel_id: B256, at_s: u64) -> Option<WriteOff> {
+        let claimed = self.escrow?.total_claimed;
+        let total = self.charged.min(self.promised());
+        let amount = total.checked_sub(claimed.max(self.written_off_to))?;
+        (amount > Amount::ZERO).then_some(WriteOff { channel_id, total, amount, at_s })
     }
 
     /// The open window, and how many of its ticks were charged.
@@ -167,7 +184,11 @@ impl Channel {
                 last_root: self.last_root,
             })
         });
-        std::iter::once(Record::Opened(self.config.clone())).chain(standing)
+        let channel_id = self.highest.as_ref().map(|highest| highest.voucher.channelId);
+        let given_up = channel_id.filter(|_| self.written_off_to > Amount::ZERO);
+        let given_up =
+            given_up.map(|channel_id| Record::RememberedWriteOff { channel_id, total: self.written_off_to });
+        std::iter::once(Record::Opened(self.config.clone())).chain(standing).chain(given_up)
     }
 
     /// All that is remembered of it.
@@ -270,6 +291,15 @@ impl Channel {
         if whole {
             self.close_window();
         }
+        Ok(())
+    }
+
+    fn enter_write_off(&mut self, total: Amount) -> Result<(), &'static str> {
+        if total > self.promised() || total < self.written_off_to {
+            return Err("it gives up what was not charged");
+        }
+        self.charged = self.charged.max(total);
+        self.written_off_to = total;
         Ok(())
     }
 
@@ -462,6 +492,15 @@ impl Books {
                 Ok(())
             }),
             Record::Exact(exact) | Record::RememberedExact(exact) => self.exact.enter(exact, ticket),
+            Record::WrittenOff(given_up) => self.change(given_up.channel_id, |channel| {
+                if given_up.amount == Amount::ZERO || given_up.amount > given_up.total {
+                    return Err("it gives up nothing, or more than was charged");
+                }
+                channel.enter_write_off(given_up.total)
+            }),
+            Record::RememberedWriteOff { channel_id, total } => {
+                self.change(*channel_id, |channel| channel.enter_write_off(*total))
+            }
             Record::Standing(standing) => {
                 self.change(standing.highest.voucher.channelId, |channel| channel.enter_standing(standing))
             }
@@ -475,7 +514,7 @@ impl Books {
         }
     }
 
-    /// The use that a record is, which was entered last; `None` when it is none.
+    /// The use or write-off that a record is, which was entered last; `None` when it is neither.
     pub(crate) fn usage(&self, sequence: u64, record: &Record) -> Option<UsageEntry> {
         let (channel_id, lane, units, at_s) = match record {
             Record::Exact(exact) => {
@@ -491,6 +530,22 @@ impl Books {
                     amount: exact.amount,
                     charged_total: exact.amount,
                     at_s: exact.at_s,
+                });
+            }
+            Record::WrittenOff(given_up) => {
+                let config = &self.channels.get(&given_up.channel_id)?.config;
+                return Some(UsageEntry {
+                    sequence,
+                    lane: Lane::WrittenOff { channel_id: given_up.channel_id },
+                    receiver: config.receiver,
+                    token: config.token,
+                    payer: config.payer,
+                    request_id: B256::ZERO,
+                    units: 0,
+                    unit_price: Amount::ZERO,
+                    amount: given_up.amount,
+                    charged_total: given_up.total,
+                    at_s: given_up.at_s,
                 });
             }
             Record::Charged(charge) => {

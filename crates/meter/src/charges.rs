@@ -55,9 +55,14 @@ pub enum Lane {
         /// What names that payment.
         payment_id: B256,
     },
+    /// No use: what was charged on a channel is given up.
+    WrittenOff {
+        /// This channel.
+        channel_id: B256,
+    },
 }
 
-/// One use of a segment of the log.
+/// One use of a segment of the log, or a write-off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageEntry {
     /// Its place in the segment: rising, with gaps where the log says other things.
@@ -70,18 +75,29 @@ pub struct UsageEntry {
     pub token: Address,
     /// Who paid.
     pub payer: Address,
-    /// Names the request on its channel, or of its payer.
+    /// Names the request on its channel, or of its payer; zero of a write-off.
     pub request_id: B256,
-    /// How many units were used.
+    /// How many units were used; none of a write-off.
     pub units: u32,
-    /// The price of each, in the token's smallest unit.
+    /// The price of each, in the token's smallest unit; zero of a write-off.
     pub unit_price: Amount,
-    /// `units` times `unit_price`.
+    /// `units` times `unit_price`; of a write-off what is given up.
     pub amount: Amount,
     /// Charged on the channel with this use, cumulative; of a use that was settled by itself, its amount.
     pub charged_total: Amount,
     /// When, in UNIX seconds.
     pub at_s: u64,
+}
+
+/// Why nothing was written off.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteOffError {
+    /// The channel is not open here.
+    #[error(transparent)]
+    UnknownChannel(#[from] UnknownChannel),
+    /// The log failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 /// No such channel is open here.

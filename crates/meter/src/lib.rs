@@ -26,6 +26,7 @@ pub use books::{REMEMBERED_CHARGES, REMEMBERED_EXACT, REMEMBERED_TICKS};
 pub use channels::{Channels, PayerKey, SignatureError, SignedVoucher};
 pub use charges::{
     Charge, ChargeError, Charged, Lane, RecordExactError, UnknownChannel, UsageEntry, WindowError,
+    WriteOffError,
 };
 pub use committer::{CommitError, Pending};
 pub use durable::FileError;

@@ -22,7 +22,7 @@ use residual_primitives::{
 use crate::{
     books::{Books, Channel, Verdict, WindowVerdict, has_unit_price},
     channels::{Channels, PayerKey, SignedVoucher},
-    charges::{Charge, ChargeError, Charged, RecordExactError, UnknownChannel, WindowError},
+    charges::{Charge, ChargeError, Charged, RecordExactError, UnknownChannel, WindowError, WriteOffError},
     committer::{CommitError, Desk, Pending, State},
     durable::{self, FileError},
     escrow::Escrow,
@@ -68,6 +68,8 @@ pub struct ChannelState {
     pub window: Option<WindowState>,
     /// When it was last charged, in UNIX seconds.
     pub last_charged_at_s: Option<u64>,
+    /// Up to where what was charged and not claimed is given up; it counts as unclaimed no more.
+    pub written_off_to: Amount,
 }
 
 /// An open window of ticks.
@@ -606,13 +608,33 @@ impl Meter {
         Ok(row)
     }
 
+    /// Gives up what was charged on a channel and not claimed, since to claim it costs more than it brings, or it is no
+    /// longer in the channel. It counts as unclaimed no more and is told with the uses of the epoch; a claim may take it
+    /// all the same, should it be worth that one day. What is charged from now on counts as before. Blocks until it is
+    /// durable; answers what was given up, zero when that was nothing new or the ledger was not asked yet.
+    ///
+    /// # Errors
+    /// [`WriteOffError`].
+    pub fn write_off(&self, channel_id: B256, at_s: u64) -> Result<Amount, WriteOffError> {
+        let mut state = self.desk.lock();
+        state.is_writable()?;
+        let given_up = state.books.channel(channel_id)?.write_off(channel_id, at_s);
+        let Some(given_up) = given_up else { return Ok(Amount::ZERO) };
+        state.issued += 1;
+        state.introduce(channel_id);
+        state.enter(Record::WrittenOff(given_up));
+        let ticket = state.issued;
+        drop(self.desk.commit(state, ticket)?);
+        Ok(given_up.amount)
+    }
+
     /// The gateway's epoch: the number of the segment that is written.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.desk.lock().epoch
     }
 
-    /// How many uses the segment has that is written.
+    /// How many uses and write-offs the segment has that is written.
     #[must_use]
     pub fn uses(&self) -> u64 {
         self.desk.lock().uses
@@ -837,6 +859,7 @@ fn state_of(channel_id: B256, channel: &Channel) -> ChannelState {
         promised: channel.promised(),
         window: channel.window().map(|(open, used)| WindowState { open: open.clone(), used }),
         last_charged_at_s: channel.last_charged_at_s,
+        written_off_to: channel.written_off_to,
     }
 }
 

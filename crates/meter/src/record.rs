@@ -24,6 +24,8 @@ const EXACT: u8 = 7;
 const STANDING: u8 = 8;
 const REMEMBERED: u8 = 9;
 const REMEMBERED_EXACT: u8 = 10;
+const WRITTEN_OFF: u8 = 11;
+const REMEMBERED_WRITE_OFF: u8 = 12;
 
 const BY_VOUCHER: u8 = 1;
 const BY_TICK: u8 = 2;
@@ -77,6 +79,17 @@ pub(crate) struct ExactRecord {
     pub(crate) at_s: u64,
 }
 
+/// What is given up of a channel, because to claim it costs more than it brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WriteOff {
+    pub(crate) channel_id: B256,
+    /// Charged on the channel by then, cumulative: up to there all is claimed or given up.
+    pub(crate) total: Amount,
+    /// Of that, what neither was claimed nor had been given up before.
+    pub(crate) amount: Amount,
+    pub(crate) at_s: u64,
+}
+
 /// How far a channel was charged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -126,6 +139,7 @@ pub(crate) enum Record {
         root: B256,
     },
     Exact(ExactRecord),
+    WrittenOff(WriteOff),
     /// No use: what earlier segments say of a channel.
     Standing(Standing),
     /// No use: a charge of an earlier segment.
@@ -135,12 +149,18 @@ pub(crate) enum Record {
     },
     /// No use: one of an earlier segment.
     RememberedExact(ExactRecord),
+    /// No use: up to where an earlier segment gives up.
+    RememberedWriteOff {
+        channel_id: B256,
+        total: Amount,
+    },
 }
 
 impl Record {
-    /// Whether it is a use that was paid for here, and not one that an earlier segment has.
+    /// Whether it is a use that was paid for here, or a write-off, which is told with the uses; and not one that an earlier
+    /// segment has.
     pub(crate) fn is_use(&self) -> bool {
-        matches!(self, Self::Charged(_) | Self::Ticked(_) | Self::Exact(_))
+        matches!(self, Self::Charged(_) | Self::Ticked(_) | Self::Exact(_) | Self::WrittenOff(_))
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -220,6 +240,18 @@ impl Record {
                 out.push(REMEMBERED_EXACT);
                 put_exact(out, exact);
             }
+            Self::WrittenOff(given_up) => {
+                out.push(WRITTEN_OFF);
+                out.extend_from_slice(given_up.channel_id.as_slice());
+                put_amount(out, given_up.total);
+                put_amount(out, given_up.amount);
+                out.extend_from_slice(&given_up.at_s.to_be_bytes());
+            }
+            Self::RememberedWriteOff { channel_id, total } => {
+                out.push(REMEMBERED_WRITE_OFF);
+                out.extend_from_slice(channel_id.as_slice());
+                put_amount(out, *total);
+            }
         }
     }
 
@@ -255,6 +287,15 @@ impl Record {
             }),
             REMEMBERED => remembered(fields)?,
             REMEMBERED_EXACT => Self::RememberedExact(exact(fields)?),
+            WRITTEN_OFF => Self::WrittenOff(WriteOff {
+                channel_id: fields.word()?,
+                total: fields.amount()?,
+                amount: fields.amount()?,
+                at_s: fields.u64()?,
+            }),
+            REMEMBERED_WRITE_OFF => {
+                Self::RememberedWriteOff { channel_id: fields.word()?, total: fields.amount()? }
+            }
             _ => return None,
         };
         fields.0.iter().all(|byte| *byte == 0).then_some(record)
@@ -328,7 +369,7 @@ mod tests {
     proptest! {
         /// Whatever decodes is encoded to the same bytes, and all kinds fit a frame; nothing panics.
         #[test]
-        fn a_record_has_one_form(kind in 0..12_u8, lane in 0..3_u8, noise in prop::collection::vec(any::<u8>(), RECORD)) {
+        fn a_record_has_one_form(kind in 0..14_u8, lane in 0..3_u8, noise in prop::collection::vec(any::<u8>(), RECORD)) {
             let mut bytes = noise;
             bytes[0] = kind;
             if kind == REMEMBERED {

@@ -93,6 +93,9 @@ pub(crate) enum Command {
     Claim(Revenue),
     /// Sweep, flow along the whole lineage, and claim: all that brings your money home
     Collect(Collect),
+    /// Who serves an asset and has a part of what comes in by that: grant, revoke, show, claim
+    #[command(subcommand)]
+    Operator(Operator),
     /// Shares of an asset: show, transfer
     #[command(subcommand)]
     Shares(Shares),
@@ -163,9 +166,14 @@ pub(crate) struct Up {
     /// How long payers of the channels that are asked for wait to take money back, in seconds: 900 to 2592000
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(900..=2_592_000))]
     pub(crate) withdraw_delay_s: u64,
-    /// What a whole coin of the chain costs, in whole tokens: vouchers are claimed when they are worth 50 times their gas
-    #[arg(long, value_name = "TOKENS", default_value = "0")]
-    pub(crate) coin_price: String,
+    /// Your part of what the served models earn, in basis points, out of what their owners' shares keep; their controllers
+    /// must grant it to the gateway's account (`residual operator grant`)
+    #[arg(long, value_name = "BPS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=5_000))]
+    pub(crate) operator_bps: u16,
+    /// What a whole coin of the chain costs, in whole tokens: vouchers are claimed when they are worth 50 times their gas,
+    /// and calls that cost less than the gas of a transfer are paid by channels alone [default: 0 on an embedded ledger]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) coin_price: Option<String>,
     /// How often is looked which vouchers are due, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) settle_every_s: u64,
@@ -450,6 +458,42 @@ pub(crate) struct Revenue {
 pub(crate) struct Collect {
     /// One asset and its lineage [default: every asset in which you hold shares]
     pub(crate) asset: Option<AssetId>,
+}
+
+/// An operator's part of an asset's revenue of one kind.
+#[derive(Debug, Args)]
+pub(crate) struct OperatorsPart {
+    /// The asset
+    pub(crate) asset: AssetId,
+    /// Who serves it: an account's name or address; a gateway's is in its `/v1/gateway`
+    pub(crate) operator: String,
+    /// The part, in basis points, 1 to 5000 and at most what the shares keep
+    #[arg(long, value_name = "BPS", value_parser = clap::value_parser!(u16).range(1..=5_000))]
+    pub(crate) bps: u16,
+    /// Of which revenue: licence, training, inference or resale
+    #[arg(long, default_value = "inference")]
+    pub(crate) kind: RevenueKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Operator {
+    /// Grant an operator a part of what is paid through its own till of your asset; parents are owed the same as without
+    Grant(OperatorsPart),
+    /// Take a grant back; what was swept until then stays the operator's
+    Revoke(OperatorsPart),
+    /// What an operator has been granted, and what that brought
+    Show {
+        /// An account's name or address
+        operator: String,
+        /// One asset [default: all of them]
+        #[arg(long)]
+        asset: Option<AssetId>,
+    },
+    /// Take what your tills brought you as an operator
+    Claim {
+        /// One asset [default: all of them]
+        asset: Option<AssetId>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod account;
 mod asset;
 mod money;
 mod node;
+mod operator;
 mod paid;
 mod usage;
 
@@ -63,6 +64,7 @@ async fn on_ledger(command: Command, here: &Here<'_>, output: &mut Output) -> Re
         Command::Flow(what) => money::flow(here, what.asset, output).await,
         Command::Claim(what) => money::claim(here, what.asset, output).await,
         Command::Collect(what) => money::collect(here, what.asset, output).await,
+        Command::Operator(what) => operator::run(here, what, output).await,
         Command::Audit => money::audit(here, output).await,
         Command::Account(what) => account::run(here, what, output).await,
         Command::Completions { .. } | Command::Init(_) | Command::Up(_) | Command::Demo(_) => {

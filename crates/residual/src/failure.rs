@@ -135,6 +135,8 @@ impl Failure {
             Self::Client(error) => client(error),
             Self::Gateway(error) => match error {
                 StartError::Listen { .. } => FAILED,
+                StartError::NoCoinPrice => USAGE,
+                StartError::Gas(error) => ledger(error),
                 StartError::Blocks(_) => HOME,
                 StartError::Token(_) => LEDGER,
                 StartError::Meter(error) => channel(error),

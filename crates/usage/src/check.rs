@@ -193,12 +193,14 @@ pub struct Recorded {
     pub asset: AssetId,
     /// Whether it is an exact payment and no channel.
     pub is_exact: bool,
-    /// How many records name it.
+    /// How many records name it as used.
     pub records: u64,
     /// Their units.
     pub units: u64,
     /// The sum of their amounts.
     pub charged: Amount,
+    /// Up to where the gateway gave up what it has not claimed: of a channel, and at most `charged`.
+    pub written_off_to: Amount,
 }
 
 /// What was recorded, by channel or payment.
@@ -231,10 +233,22 @@ impl Totals {
         total_claimed.checked_sub(self.charged(channel)).filter(|beyond| *beyond > Amount::ZERO)
     }
 
-    /// How much of what was recorded as charged on a channel is not claimed yet; no fault.
+    /// How much of what was recorded as charged on a channel is not claimed yet, and not given up; no fault.
     #[must_use]
     pub fn outstanding(&self, channel: B256, total_claimed: Amount) -> Amount {
-        self.charged(channel).checked_sub(total_claimed).unwrap_or(Amount::ZERO)
+        let settled = total_claimed.max(self.written_off_to(channel));
+        self.charged(channel).checked_sub(settled).unwrap_or(Amount::ZERO)
+    }
+
+    /// How much of what was recorded as charged on a channel the gateway gave up: what it has recorded so and has not
+    /// claimed since; no fault.
+    #[must_use]
+    pub fn written_off(&self, channel: B256, total_claimed: Amount) -> Amount {
+        self.written_off_to(channel).checked_sub(total_claimed).unwrap_or(Amount::ZERO)
+    }
+
+    fn written_off_to(&self, channel: B256) -> Amount {
+        self.sources.get(&channel).map_or(Amount::ZERO, |recorded| recorded.written_off_to)
     }
 }
 
@@ -316,6 +330,7 @@ impl Totals {
             records: 0,
             units: 0,
             charged: Amount::ZERO,
+            written_off_to: Amount::ZERO,
         };
         let recorded = self.sources.entry(source).or_insert(first);
         let same = [
@@ -331,7 +346,8 @@ impl Totals {
         if is_exact && recorded.records > 0 {
             return Err(UsageFault::PaidTwice { gateway, epoch, index, payment: source });
         }
-        let sum = recorded.charged.checked_add(record.amount);
+        let is_use = record.lane != Lane::WrittenOff;
+        let sum = recorded.charged.checked_add(if is_use { record.amount } else { Amount::ZERO });
         let sum = sum.expect("two amounts of 38 digits fit 128 bits");
         if sum != record.charged_total {
             let found = record.charged_total;
@@ -343,6 +359,10 @@ impl Totals {
                 expected: sum,
                 found,
             });
+        }
+        if !is_use {
+            recorded.written_off_to = sum;
+            return Ok(());
         }
         recorded.records += 1;
         recorded.units = recorded.units.saturating_add(u64::from(record.units));

@@ -28,11 +28,13 @@ pub enum Lane {
     Tick,
     /// A transfer of its own, x402 `exact`.
     Exact,
+    /// Not at all, and no use: the gateway gives up what was charged on a channel and is not worth the gas of its claim.
+    WrittenOff,
 }
 
 impl Lane {
     /// All of them, by their numbers in a record's encoding.
-    pub const ALL: [Self; 3] = [Self::Voucher, Self::Tick, Self::Exact];
+    pub const ALL: [Self; 4] = [Self::Voucher, Self::Tick, Self::Exact, Self::WrittenOff];
 
     /// Its name in files.
     #[must_use]
@@ -41,6 +43,7 @@ impl Lane {
             Self::Voucher => "voucher",
             Self::Tick => "tick",
             Self::Exact => "exact",
+            Self::WrittenOff => "written-off",
         }
     }
 }
@@ -99,15 +102,16 @@ pub struct UsageFields {
     pub source: B256,
     /// The currency; not zero.
     pub token: Address,
-    /// How many units of use were counted, at least one.
+    /// How many units of use were counted, at least one; on the lane `written-off` none.
     pub units: u32,
-    /// The advertised price of one, at most [`AMOUNT_MAX`].
+    /// The advertised price of one, at most [`AMOUNT_MAX`]; on the lane `written-off` zero.
     pub unit_price: Amount,
     /// What was charged, at most [`AMOUNT_MAX`]. Ticks cost `units * unit_price`. Elsewhere the two may differ: a metered
-    /// call is charged what it came to, and an exact payment what was asked before.
+    /// call is charged what it came to, and an exact payment what was asked before. On the lane `written-off` it is what is
+    /// given up, above zero.
     pub amount: Amount,
     /// Charged on the channel with this use, cumulative, at least `amount` and at most [`AMOUNT_MAX`]; on the lane
-    /// `exact` the amount itself.
+    /// `exact` the amount itself, and on `written-off` up to where all is claimed or given up.
     pub charged_total: Amount,
     /// By which the payer's side knows the use.
     pub request_id: B256,
@@ -140,8 +144,23 @@ impl UsageRecord {
         if fields.at_s > AT_MAX_S {
             return Err(field("time", "UNIX seconds before the year 10000", fields.at_s));
         }
-        if fields.units == 0 {
+        let is_use = fields.lane != Lane::WrittenOff;
+        if is_use && fields.units == 0 {
             return Err(field("units", "at least one unit", fields.units));
+        }
+        if !is_use {
+            if fields.units != 0 {
+                return Err(field("units", "none, as of no use", fields.units));
+            }
+            if fields.unit_price != Amount::ZERO {
+                return Err(field("unit price", "zero, as of no use", fields.unit_price));
+            }
+            if fields.amount == Amount::ZERO {
+                return Err(field("amount", "more than zero to be written off", fields.amount));
+            }
+            if let Some(licence) = fields.licence {
+                return Err(field("licence", "none, as of no use", licence));
+            }
         }
         let amounts = [
             ("unit price", fields.unit_price),
@@ -221,7 +240,7 @@ impl UsageRecord {
             lane: {
                 let [lane] = reader.take();
                 let known = Lane::ALL.get(usize::from(lane)).copied();
-                known.ok_or_else(|| field("lane", "0, 1 or 2", lane))?
+                known.ok_or_else(|| field("lane", "0, 1, 2 or 3", lane))?
             },
             payer: reader.take().into(),
             source: reader.take().into(),

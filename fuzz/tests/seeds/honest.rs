@@ -144,6 +144,7 @@ fn segments() -> [Vec<u8>; 2] {
     meter.open_window(&SignedTickOpen { open, signature }, &signed_voucher(58)).unwrap();
     meter.tick(&Tick { channel_id, index: 1, preimage: first }, &charge(2, 8, 4)).unwrap();
     meter.record_exact(Address::repeat_byte(0x55), B256::repeat_byte(0x56), &charge(3, 10, 2)).unwrap();
+    assert_eq!(meter.write_off(channel_id, 1_800_000_009).unwrap(), Amount(50));
     meter.rotate(0).unwrap();
     meter.tick(&Tick { channel_id, index: 2, preimage }, &charge(4, 8, 1)).unwrap();
     drop(meter);
@@ -201,6 +202,7 @@ fn meter() -> Vec<Seed> {
 fn usage() -> Vec<Seed> {
     let asset = AssetId::try_from(U256::from(7)).unwrap();
     let record = |index: u64, lane: Lane| {
+        let is_use = lane != Lane::WrittenOff;
         let fields = UsageFields {
             gateway: Address::repeat_byte(1),
             epoch: 3,
@@ -211,8 +213,8 @@ fn usage() -> Vec<Seed> {
             payer: Address::repeat_byte(2),
             source: B256::repeat_byte(4),
             token: Address::repeat_byte(3),
-            units: 2,
-            unit_price: Amount(21),
+            units: if is_use { 2 } else { 0 },
+            unit_price: Amount(if is_use { 21 } else { 0 }),
             amount: Amount(42),
             charged_total: Amount(42),
             request_id: B256::with_last_byte(index as u8),
@@ -227,8 +229,10 @@ fn usage() -> Vec<Seed> {
     vec![
         ("usage_record", "voucher", records[0].encode().to_vec()),
         ("usage_record", "licensed-tick", records[1].encode().to_vec()),
+        ("usage_record", "written-off", records[3].encode().to_vec()),
         ("usage_file", "empty", write(&[])),
-        ("usage_file", "three", write(&records)),
+        ("usage_file", "three", write(&records[..3])),
+        ("usage_file", "written-off", write(&records)),
     ]
 }
 

@@ -54,9 +54,15 @@ struct ServingView {
     /// What one image or row costs.
     #[schema(value_type = words::Units)]
     unit_price: Amount,
-    /// The till that is paid.
+    /// The till that is paid: the model's own, or that of the operator.
     #[schema(value_type = words::Address)]
     till: String,
+    /// Whose part comes out of what the till brings: the gateway's account; none when nobody has one.
+    #[schema(value_type = Option<words::Address>)]
+    operator: Option<String>,
+    /// That part of what the till brings, in basis points, out of what the owners' shares keep.
+    #[schema(maximum = 5_000)]
+    operator_bps: u16,
     /// Where it is called.
     path: String,
 }
@@ -70,6 +76,8 @@ impl From<&Service> for ServingView {
             terms: service.terms.to_string(),
             unit_price: service.unit_price,
             till: service.receiver.to_string(),
+            operator: (service.till.operator_bps > 0).then(|| service.till.operator.to_string()),
+            operator_bps: service.till.operator_bps,
             path: format!("/v1/assets/{}/inference", service.asset),
         }
     }

@@ -54,7 +54,7 @@ pub(crate) struct UsageList {
     uses: Vec<UsageView>,
 }
 
-/// One metered use. Nothing of what was asked or answered is kept.
+/// One metered use, or what was written off of a channel. Nothing of what was asked or answered is kept.
 #[derive(Debug, Serialize, ToSchema)]
 struct UsageView {
     /// Who metered it.
@@ -66,7 +66,8 @@ struct UsageView {
     record: u64,
     /// When, in UNIX seconds.
     at_s: u64,
-    /// How it was paid for: `voucher`, `tick` or `exact`.
+    /// How it was paid for: `voucher`, `tick` or `exact`. Or `written-off`: no use, but what the gateway gives up of what was
+    /// charged on the channel, since to claim it costs more than it brings.
     lane: &'static str,
     /// Who paid.
     #[schema(value_type = words::Address)]
@@ -77,12 +78,12 @@ struct UsageView {
     /// In which token.
     #[schema(value_type = words::Address)]
     token: String,
-    /// How many units were used.
+    /// How many units were used; none of what is written off.
     units: u32,
     /// The price of one.
     #[schema(value_type = words::Units)]
     unit_price: Amount,
-    /// What was charged.
+    /// What was charged, or is given up.
     #[schema(value_type = words::Units)]
     amount: Amount,
 }

@@ -1,7 +1,7 @@
 //! The scheme `batch-settlement`: vouchers on prepaid channels, deposits into them, and what is left given back.
 
 use axum::body::Bytes;
-use residual_client::{ChannelView, LedgerError, SignedDeposit, now_s};
+use residual_client::{ChannelView, Deposited, LedgerError, SignedDeposit, Sponsored, now_s};
 use residual_meter::{ChannelState as Metered, Charge, ChargeError, CommitError, SignedVoucher};
 use residual_primitives::{Amount, B256, signed::ChannelConfig};
 use residual_x402::{
@@ -10,7 +10,7 @@ use residual_x402::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Call, Outcome, Refusal, confirmed, request_id, shop::refused};
+use super::{Call, Outcome, Refusal, confirmed, request_id, shop::refused, sponsor};
 use crate::{App, problem::Problem};
 
 /// What is said to whom waited for a channel's turn in vain.
@@ -288,7 +288,6 @@ impl<'a> Channel<'a> {
                 return Err(self.corrected(detail));
             }
         }
-        self.app.sponsor.take(self.config.payer)?;
         let order = SignedDeposit {
             config: self.config.clone(),
             amount: deposit.amount,
@@ -297,8 +296,7 @@ impl<'a> Channel<'a> {
             salt: consent.salt,
             signature: consent.signature.clone(),
         };
-        let outcome = self.app.client.sponsor_deposit(&self.app.account, &order).await;
-        let transaction = match outcome {
+        let transaction = match self.carry_deposit(&order).await? {
             Ok(deposited) => {
                 confirmed(self.app, deposited.block).await?;
                 Some((deposited.transaction, deposit.amount))
@@ -315,6 +313,18 @@ impl<'a> Channel<'a> {
         };
         self.refresh().await?;
         Ok(transaction)
+    }
+
+    /// Counts the gas of a deposit and carries it to the ledger; what the ledger says when that refuses.
+    async fn carry_deposit(&self, order: &SignedDeposit) -> Result<Result<Deposited, LedgerError>, Refusal> {
+        let (client, account) = (&self.app.client, &self.app.account);
+        let what = Sponsored::Deposit(order);
+        let gas = match client.sponsored_gas(account, what, sponsor::GAS_MAX).await {
+            Ok(gas) => gas,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.app.sponsor.take(self.config.payer, gas)?;
+        Ok(client.sponsor_deposit(account, order, gas).await)
     }
 
     /// Claims what was charged and gives the payer back the rest, or `amount` of it.
@@ -350,10 +360,16 @@ impl<'a> Channel<'a> {
                 format!("expected an amount of {least} to {left} units to give back, found {wanted}");
             return Err(self.unpaid(reason::REFUND_AMOUNT, detail));
         }
-        self.app.sponsor.take(self.config.payer)?;
+        let (client, account) = (&self.app.client, &self.app.account);
+        let refund = client.sign_refund(account, &self.config, view.refund_nonce, wanted);
+        let what = Sponsored::Refund(&refund);
+        let gas = match client.sponsored_gas(account, what, sponsor::GAS_MAX).await {
+            Ok(gas) => gas,
+            Err(error) => return Err(self.refund_failed(error)?),
+        };
+        self.app.sponsor.take(self.config.payer, gas)?;
         // What was charged stays in the channel, to be claimed when its records are committed to.
-        let done =
-            self.app.client.refund_channel(&self.app.account, &self.config, view.refund_nonce, wanted).await;
+        let done = client.refund_channel(account, &refund, gas).await;
         let (done, refunded) = match done {
             Ok(done) => done,
             Err(error) => return Err(self.refund_failed(error)?),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use residual_client::{SignedTransfer, now_s};
+use residual_client::{SignedTransfer, Sponsored, now_s};
 use residual_meter::{Charge, RecordExactError};
 use residual_primitives::{Address, B256};
 use residual_x402::{
@@ -10,7 +10,7 @@ use residual_x402::{
     exact::{Authorization, reason},
 };
 
-use super::{Call, Refusal, confirmed, request_id, shop::refused};
+use super::{Call, Refusal, confirmed, request_id, shop::refused, sponsor};
 use crate::{App, problem::Problem};
 
 /// For how long after its end a transfer that was carried to the ledger is followed, in seconds: chains may take half an hour
@@ -75,17 +75,21 @@ pub(super) async fn serve<T>(
     let recorded = app.meter.check_exact(from, transfer.id(), &charge).map_err(Problem::conflict)?;
     let begun = recorded || app.client.is_sponsored(&app.account, transfer.id()).await?;
     check_validity(app, call, &transfer, begun)?;
+    // What was counted is what the transfer gets. One that was begun before is followed, and takes no more gas.
+    let mut gas = sponsor::GAS_MAX;
     if recorded {
         app.repeats.take(from.as_slice(), charge.request_id)?;
     } else if !begun {
-        let checked = app.client.check_transfer(&app.account, &transfer).await;
-        if let Err(error) = checked {
-            return Err(unpaid(reason::REFUSED, refused(error)?));
-        }
-        app.sponsor.take(from)?;
+        let what = Sponsored::Transfer(&transfer);
+        gas = match app.client.sponsored_gas(&app.account, what, sponsor::GAS_MAX).await {
+            Ok(gas) => gas,
+            Err(error) => return Err(unpaid(reason::REFUSED, refused(error)?)),
+        };
+        app.shop.covers(call, gas).map_err(|least| app.shop.too_cheap(call, least))?;
+        app.sponsor.take(from, gas)?;
     }
     let answer = work.await?;
-    let transaction = match settle(app, &transfer, &charge).await? {
+    let transaction = match settle(app, &transfer, &charge, gas).await? {
         Ok(transaction) => transaction,
         Err(detail) => return Err(unpaid(reason::REFUSED, detail)),
     };
@@ -134,13 +138,15 @@ fn check_validity(app: &App, call: &Call, transfer: &SignedTransfer, begun: bool
     Ok(())
 }
 
-/// Carries the transfer to the ledger and makes the use durable: its transaction, or why the ledger refused.
+/// Carries the transfer to the ledger, with at most so much gas, and makes the use durable: its transaction, or why the
+/// ledger refused.
 async fn settle(
     app: &App,
     transfer: &SignedTransfer,
     charge: &Charge,
+    gas: u64,
 ) -> Result<Result<B256, String>, Refusal> {
-    let done = match app.client.sponsor_transfer(&app.account, transfer.id(), transfer).await {
+    let done = match app.client.sponsor_transfer(&app.account, transfer.id(), transfer, gas).await {
         Ok(done) => done,
         Err(error) => return Ok(Err(refused(error)?)),
     };

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use residual_client::{LedgerError, SignedTransfer, now_s};
+use residual_client::{LedgerError, SignedTransfer, Sponsored, now_s};
 use residual_primitives::{Address, Amount, B256};
 use residual_x402::{
     PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind, VERSION, VerifyResponse,
@@ -24,7 +24,7 @@ use residual_x402::{
 };
 use serde_json::{Map, Value};
 
-use super::{confirmed, exact::payer_seat};
+use super::{confirmed, exact::payer_seat, sponsor};
 use crate::{App, problem::Problem};
 
 /// What the signers of all EVM chains are listed under.
@@ -101,7 +101,7 @@ pub(crate) fn supported(app: &App) -> Supported {
 /// Whether a payment would be carried out now.
 pub(crate) async fn verify(app: &App, order: &Order) -> Result<VerifyResponse, Problem> {
     let judged = match judge(app, order).await {
-        Ok(transfer) => would_move(app, &transfer).await.map(|()| transfer.from),
+        Ok(transfer) => would_move(app, &transfer).await.map(|_| transfer.from),
         Err(declined) => Err(declined),
     };
     let (invalid_reason, invalid_message, payer) = match judged {
@@ -245,13 +245,14 @@ async fn judge(app: &App, order: &Order) -> Result<SignedTransfer, Declined> {
     Ok(transfer)
 }
 
-/// Whether the ledger would take it now.
-async fn would_move(app: &App, transfer: &SignedTransfer) -> Result<(), Declined> {
+/// The gas that the ledger would take for it now.
+async fn would_move(app: &App, transfer: &SignedTransfer) -> Result<u64, Declined> {
     if app.client.is_spent(transfer).await? {
         return Err(used(transfer, None));
     }
-    let error = match app.client.check_transfer(&app.account, transfer).await {
-        Ok(()) => return Ok(()),
+    let what = Sponsored::Transfer(transfer);
+    let error = match app.client.sponsored_gas(&app.account, what, sponsor::GAS_MAX).await {
+        Ok(gas) => return Ok(gas),
         Err(error) if error.is_refusal() => error,
         Err(error) => return Err(error.into()),
     };
@@ -275,17 +276,22 @@ async fn carry(app: &App, transfer: &SignedTransfer) -> Result<B256, Declined> {
     if spent && !app.untold.has(intent) {
         // What is mined is found again; nothing is sent.
         let known = match begun {
-            true => app.client.sponsor_transfer(&app.account, intent, transfer).await.ok(),
+            true => {
+                let followed = app.client.sponsor_transfer(&app.account, intent, transfer, sponsor::GAS_MAX);
+                followed.await.ok()
+            }
             false => None,
         };
         return Err(used(transfer, known.map(|known| known.transaction)));
     }
+    // One that was begun before is followed, and takes no more gas.
+    let mut gas = sponsor::GAS_MAX;
     if !begun {
-        would_move(app, transfer).await?;
-        app.sponsor.take(transfer.from)?;
+        gas = would_move(app, transfer).await?;
+        app.sponsor.take(transfer.from, gas)?;
     }
     app.untold.begin(intent, transfer.valid_before_s, now_s());
-    let done = match app.client.sponsor_transfer(&app.account, intent, transfer).await {
+    let done = match app.client.sponsor_transfer(&app.account, intent, transfer, gas).await {
         Ok(done) => done,
         Err(error) if error.is_refusal() => {
             app.untold.end(intent);

@@ -74,6 +74,11 @@ pub(crate) async fn paid<T: Send + 'static>(
     }
     let Some(way) = app.shop.accepts(&call).into_iter().find(|way| way.is_accepted_by(&payment.accepted))
     else {
+        if payment.accepted.scheme == residual_x402::exact::SCHEME
+            && let Err(least) = app.shop.exact_is_worth(&call)
+        {
+            return Err(app.shop.too_cheap(&call, least));
+        }
         let detail = "expected one of the ways to pay that are listed, found another or one with other terms; ask again \
                       without a payment and sign what is asked for then";
         return Err(app.shop.unpaid(&call, "No matching payment requirements", detail));

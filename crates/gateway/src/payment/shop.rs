@@ -14,6 +14,10 @@ use residual_x402::{
 use serde_json::{Map, Value};
 
 use super::{Refusal, price_of};
+use crate::gas::GasPrice;
+
+/// Gas of one signed transfer, rounded up: what a currency such as USDC takes for it.
+const TRANSFER_GAS: u64 = 90_000;
 
 /// The rules by which payments are taken.
 #[derive(Debug, Clone)]
@@ -24,14 +28,20 @@ pub struct PaymentRules {
     pub deposit_calls: u32,
     /// For how long a payment that is asked for may be good, in seconds.
     pub timeout_s: u64,
-    /// How many transactions an hour the gateway carries for one payer at its own expense; for all together a hundred
-    /// times as many.
-    pub sponsored_per_hour: u32,
+    /// How much gas an hour the gateway gives for one payer's transactions; for those of all together a hundred times as
+    /// much.
+    pub sponsored_gas_per_hour: u64,
 }
 
 impl Default for PaymentRules {
     fn default() -> Self {
-        Self { withdraw_delay_s: 24 * 60 * 60, deposit_calls: 100, timeout_s: 120, sponsored_per_hour: 120 }
+        Self {
+            withdraw_delay_s: 24 * 60 * 60,
+            deposit_calls: 100,
+            timeout_s: 120,
+            // A hundred deposits, which take some 120,000 each.
+            sponsored_gas_per_hour: 12_000_000,
+        }
     }
 }
 
@@ -69,6 +79,7 @@ pub(crate) struct Shop {
     /// Whether blocks are taken for good while a caller can wait for it, as `exact` makes them.
     settles_soon: bool,
     rules: PaymentRules,
+    gas: Arc<GasPrice>,
 }
 
 impl Shop {
@@ -77,6 +88,7 @@ impl Shop {
         client: &Client,
         gateway: Address,
         rules: PaymentRules,
+        gas: Arc<GasPrice>,
     ) -> Result<Self, TokenError> {
         let token = client.currency().token;
         let domain = TokenDomain::read(client.chain(), token).await?;
@@ -91,6 +103,7 @@ impl Shop {
             gateway,
             settles_soon: matches!(client.chain().config().finality, Finality::Latest | Finality::Depth(_)),
             rules,
+            gas,
         })
     }
 
@@ -125,7 +138,29 @@ impl Shop {
         price_of(call.unit_price, self.rules.deposit_calls).map_or(call.price, |least| least.max(call.price))
     }
 
-    /// The ways to pay for a call, the preferred one first.
+    /// Whether a call's price is worth a transfer of its own; the least that is, when it is not.
+    pub(crate) fn exact_is_worth(&self, call: &Call) -> Result<(), Amount> {
+        self.covers(call, TRANSFER_GAS)
+    }
+
+    /// Whether a call's price covers so much gas; the least that does, when it does not.
+    pub(crate) fn covers(&self, call: &Call, gas: u64) -> Result<(), Amount> {
+        let least = self.gas.of(gas);
+        if call.price < least { Err(least) } else { Ok(()) }
+    }
+
+    /// The refusal of a transfer of its own for a call that costs less than its gas.
+    pub(crate) fn too_cheap(&self, call: &Call, least: Amount) -> Refusal {
+        let price = call.price;
+        let detail = format!(
+            "expected a call of at least {least} units for a transfer of its own, which takes gas for as much, found one of \
+             {price}; pay by {}",
+            batch::SCHEME
+        );
+        self.unpaid(call, exact::reason::REFUSED, detail)
+    }
+
+    /// The ways to pay for a call, the preferred one first. One that costs less than the gas of a transfer has only one.
     pub(crate) fn accepts(&self, call: &Call) -> Vec<PaymentRequirements> {
         let way = |scheme: &str, extra| PaymentRequirements {
             scheme: scheme.to_owned(),
@@ -153,7 +188,7 @@ impl Shop {
             voucher_state: None,
         };
         let mut ways = vec![way(batch::SCHEME, batch::fields(&batched))];
-        if self.settles_soon {
+        if self.settles_soon && self.exact_is_worth(call).is_ok() {
             ways.push(way(exact::SCHEME, batch::fields(&exact)));
         }
         ways

@@ -3,15 +3,17 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use residual_client::ANY_PORT;
-use residual_gateway::{Config, Gateway, Limits};
+use residual_gateway::{Config, Gateway, Limits, Serving, StartError};
 use residual_ledger::http::RequestBuilder;
+use residual_primitives::{Amount, AssetId};
 use serde_json::json;
 
-use crate::support::{Answer, OWN_ORIGIN, Town, ask};
+use crate::support::{Answer, OWN_ORIGIN, Town, account, ask};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_keeps_its_id_and_others_get_one() {
@@ -212,4 +214,28 @@ async fn who_stands_behind_a_trusted_proxy_has_a_rate_of_its_own() {
     assert_eq!(status(&gateway, "192.0.2.1").await, 200);
     assert_eq!(status(&gateway, "192.0.2.2").await, 429, "anybody can write that");
     gateway.shut_down().await.unwrap();
+}
+
+/// Where gas is worth something, its price is said before any model is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_model_is_served_on_a_chain_whose_gas_has_no_price() {
+    let town = Town::new().await;
+    let elsewhere = Arc::new(town.elsewhere("elsewhere", true, None).await);
+    let config = |serving: &[AssetId], coin_price| Config {
+        serving: serving.iter().map(|asset| Serving { asset: *asset, licence: None }).collect(),
+        coin_price,
+        ..Config::at(ANY_PORT)
+    };
+    let start = async |serving: &[AssetId], coin_price| {
+        let account = account(&elsewhere, "dev:8");
+        Gateway::start(elsewhere.clone(), account, config(serving, coin_price)).await
+    };
+    let refused = start(&[town.asset], None).await.unwrap_err();
+    assert!(matches!(refused, StartError::NoCoinPrice), "{refused}");
+    let refused = start(&[town.asset], Some(Amount::ZERO)).await.unwrap_err();
+    assert!(
+        matches!(refused, StartError::Service(_)),
+        "that it is no model is the next to be told: {refused}"
+    );
+    start(&[], None).await.unwrap().shut_down().await.unwrap();
 }

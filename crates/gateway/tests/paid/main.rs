@@ -2,10 +2,12 @@
 //! request to the owner's revenue, the usage records and the audit.
 
 mod contract;
+mod operator;
 mod payer;
 mod raw;
 #[path = "../peers/schemathesis.rs"]
 mod schemathesis;
+mod settling;
 mod support;
 mod ticks;
 mod windows;

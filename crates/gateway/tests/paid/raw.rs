@@ -15,7 +15,7 @@ use residual_x402::{
 
 use crate::support::{PRICE, World, copy, plenty};
 
-async fn send(request: Request) -> Response {
+pub(crate) async fn send(request: Request) -> Response {
     http::client(std::time::Duration::from_secs(5), std::time::Duration::from_secs(60))
         .unwrap()
         .execute(request)
@@ -58,7 +58,7 @@ async fn voucher(
     })
 }
 
-fn paid(mut request: Request, payment: &str) -> Request {
+pub(crate) fn paid(mut request: Request, payment: &str) -> Request {
     request.headers_mut().insert(PAYMENT_SIGNATURE, payment.parse().unwrap());
     request
 }

@@ -54,13 +54,22 @@ fn terms(client: &Client) -> Terms {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::made(&Governance::default(), None).await.0
+    }
+
+    /// A model made from a work of dev:3, who is owed a tenth of what it earns by inference, under a protocol fee.
+    pub(crate) async fn derived(fee_bps: u16) -> (Self, PublishedAsset) {
+        let governance = Governance { fee_bps, ..Governance::default() };
+        let (world, parent) = Self::made(&governance, Some(Bps::new(1_000).unwrap())).await;
+        (world, parent.unwrap())
+    }
+
+    async fn made(governance: &Governance, owed: Option<Bps>) -> (Self, Option<PublishedAsset>) {
         let dir = tempfile::tempdir().unwrap();
         let ground = Ground::Embedded(ANY_PORT);
         let no_password = |_| unreachable!("development mode asks for none");
         let client =
-            Client::init(&dir.path().join("data"), true, &ground, &Governance::default(), no_password)
-                .await
-                .unwrap();
+            Client::init(&dir.path().join("data"), true, &ground, governance, no_password).await.unwrap();
         let digits = parse_csv(&fs::read(examples("digits-a/digits.csv")).unwrap()).unwrap();
         let twin = train(&digits, &TrainConfig::default()).unwrap();
         let folder = dir.path().join("reader");
@@ -68,6 +77,35 @@ impl World {
         fs::write(folder.join("reader.onnx"), onnx::export(&twin)).unwrap();
         fs::copy(examples("digits-model.toml"), folder.join("model.toml")).unwrap();
         let owner = account(&client, 1);
+        let mut licences = Vec::new();
+        let mut parent = None;
+        if let Some(owed) = owed {
+            let of_parent = account(&client, 3);
+            let path = dir.path().join("data.csv");
+            fs::write(&path, "data").unwrap();
+            let terms = Terms {
+                rights: Rights::ACCESS.with(Rights::DERIVE),
+                rates: Rates::equal(owed),
+                ..terms(&client)
+            };
+            let publication = Publication {
+                path,
+                kind: AssetKind::Dataset,
+                name: "data".to_owned(),
+                description: String::new(),
+                holders: vec![(of_parent.address(), 1_000_000)],
+                terms: vec![terms],
+                licences: Vec::new(),
+                resale: Bps::ZERO,
+                profile: Profile::Fixed,
+            };
+            let published = client.publish(&of_parent, publication, &mut |_| {}).await.unwrap();
+            client.fund(&account(&client, 0), owner.address(), PURSE).await.unwrap();
+            let terms = published.terms[0];
+            let bought = client.license(&owner, published.asset, terms, owner.address(), None).await.unwrap();
+            licences.push(bought.licence);
+            parent = Some(published);
+        }
         let publication = Publication {
             path: folder,
             kind: AssetKind::Model,
@@ -75,12 +113,12 @@ impl World {
             description: String::new(),
             holders: vec![(owner.address(), 1_000_000)],
             terms: vec![terms(&client)],
-            licences: Vec::new(),
+            licences,
             resale: Bps::new(500).unwrap(),
             profile: Profile::Fixed,
         };
         let model = client.publish(&owner, publication, &mut |_| {}).await.unwrap();
-        Self { client: Arc::new(client), model, twin, digits, dir }
+        (Self { client: Arc::new(client), model, twin, digits, dir }, parent)
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -122,7 +160,8 @@ impl World {
         fs::write(root.join("marketplace.json"), joined.to_string()).unwrap();
         let client = Client::init(&root, true, &ground, &Governance::default(), no_password).await.unwrap();
         let client = Arc::new(client);
-        let gateway = Gateway::start(client.clone(), account(&client, 8), self.config()).await.unwrap();
+        let config = Config { coin_price: Some(Amount::ZERO), ..self.config() };
+        let gateway = Gateway::start(client.clone(), account(&client, 8), config).await.unwrap();
         (client, gateway)
     }
 
@@ -141,6 +180,13 @@ impl World {
     pub(crate) fn url(&self, gateway: &Gateway) -> Url {
         let url = format!("http://{}/v1/assets/{}/inference", gateway.address(), self.model.asset);
         url.parse().unwrap()
+    }
+
+    /// What the gateway answers to a GET.
+    pub(crate) async fn get(&self, gateway: &Gateway, path: &str) -> serde_json::Value {
+        let http = http::client(Duration::from_secs(5), Duration::from_secs(60)).unwrap();
+        let response = http.get(format!("http://{}{path}", gateway.address())).send().await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
     }
 
     /// A call with one digit.

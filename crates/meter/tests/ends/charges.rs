@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, B256, aliases::U40};
 use proptest::prelude::*;
 use residual_meter::{
-    Charge, ChargeError, Charged, Escrow, FileError, Meter, OpenChannelError, OpenMeterError,
-    REMEMBERED_CHARGES, RotateError, SignatureError,
+    Charge, ChargeError, Charged, Escrow, FileError, Lane, Meter, OpenChannelError, OpenMeterError,
+    REMEMBERED_CHARGES, RotateError, SignatureError, WriteOffError,
 };
 use residual_primitives::Amount;
 use tempfile::tempdir;
@@ -267,6 +267,67 @@ fn the_unclaimed_cap_holds_over_all_channels_of_a_token() {
     ));
     meter.claimed(a.channel_id, Amount(600_000)).unwrap();
     meter.accept(&a.voucher(1_200_000), &charge(2, 600_000)).unwrap();
+}
+
+/// What is given up is unclaimed no more, once and for good; what is charged later counts, and a claim may still take all.
+#[test]
+fn what_is_written_off_is_unclaimed_no_more() {
+    let (dir, a, b) = (tempdir().unwrap(), Payer::new(1), Payer::new(2));
+    let mut meter = open(dir.path());
+    let whole = Escrow { balance: Amount(10_000_000), total_claimed: Amount(5), ..Escrow::default() };
+    assert!(matches!(meter.write_off(a.channel_id, 7), Err(WriteOffError::UnknownChannel(_))));
+    meter.open_channel(&a.config, Escrow { total_claimed: Amount::ZERO, ..whole }).unwrap();
+    meter.open_channel(&b.config, Escrow { total_claimed: Amount::ZERO, ..whole }).unwrap();
+    assert_eq!(meter.write_off(a.channel_id, 7).unwrap(), Amount::ZERO, "nothing was charged");
+    meter.accept(&a.voucher(900_000), &charge(1, 1_000_000 - 100_000)).unwrap();
+    meter.claimed(a.channel_id, Amount(5)).unwrap();
+    let dear = |meter: &Meter| meter.accept(&b.voucher(1_000_000), &charge(1, 1_000_000));
+    assert!(matches!(dear(&meter), Err(ChargeError::UnclaimedCap { .. })));
+    assert_eq!(meter.write_off(a.channel_id, 1_800_000_007).unwrap(), Amount(899_995));
+    assert_eq!(meter.write_off(a.channel_id, 1_800_000_008).unwrap(), Amount::ZERO, "once");
+    dear(&meter).unwrap();
+    assert_eq!(meter.channel(a.channel_id).unwrap().written_off_to, Amount(900_000));
+    let full = |meter: &Meter| {
+        let refused = meter.accept(&a.voucher(900_001), &charge(2, 1));
+        assert!(matches!(refused, Err(ChargeError::UnclaimedCap { .. })), "{refused:?}");
+    };
+    full(&meter);
+
+    // After a restart, and when only the next segment says so.
+    for rotated in [false, true, true] {
+        if rotated {
+            meter.rotate(0).unwrap();
+        }
+        drop(meter);
+        meter = open(dir.path());
+        for payer in [&a, &b] {
+            let total_claimed = if payer.channel_id == a.channel_id { Amount(5) } else { Amount::ZERO };
+            meter.reconcile(payer.channel_id, Escrow { total_claimed, ..whole }).unwrap();
+        }
+        assert_eq!(meter.channel(a.channel_id).unwrap().written_off_to, Amount(900_000));
+        assert_eq!(meter.write_off(a.channel_id, 9).unwrap(), Amount::ZERO);
+        full(&meter);
+    }
+    let told: Vec<_> = meter.read_segment(0).unwrap().map(Result::unwrap).collect();
+    let lanes: Vec<_> = told.iter().map(|entry| (entry.lane, entry.units, entry.amount.0)).collect();
+    let (voucher, given_up) =
+        (|channel_id| Lane::Voucher { channel_id }, Lane::WrittenOff { channel_id: a.channel_id });
+    assert_eq!(
+        lanes,
+        [(voucher(a.channel_id), 1, 900_000), (given_up, 0, 899_995), (voucher(b.channel_id), 1, 1_000_000)]
+    );
+    assert_eq!((told[1].charged_total, told[1].at_s), (Amount(900_000), 1_800_000_007));
+    assert_eq!((told[1].receiver, told[1].token, told[1].payer), (RECEIVER, TOKEN, a.config.payer));
+    assert_eq!(meter.read_segment(1).unwrap().count(), 0, "told once");
+
+    // The other is claimed, and the first is used again: only what is new counts. Then all of it is claimed.
+    meter.claimed(b.channel_id, Amount(1_000_000)).unwrap();
+    meter.accept(&a.voucher(1_900_000), &charge(2, 1_000_000)).unwrap();
+    let row = claims(&meter).into_iter().find(|row| row.config == a.config).unwrap();
+    assert_eq!((row.total_claimed, row.raise), (Amount(1_900_000), Amount(1_899_995)));
+    assert_eq!(meter.write_off(a.channel_id, 9).unwrap(), Amount(1_000_000));
+    meter.claimed(a.channel_id, Amount(1_900_000)).unwrap();
+    assert_eq!(meter.write_off(a.channel_id, 9).unwrap(), Amount::ZERO);
 }
 
 /// MET-2: a repeated request is answered once more and charged once, also after restart and rotation; the same id

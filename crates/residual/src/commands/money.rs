@@ -196,8 +196,17 @@ fn claimed(here: &Here<'_>, claims: &[ClaimRow]) -> String {
 pub(super) async fn audit(here: &Here<'_>, output: &mut Output) -> Result<(), Failure> {
     let audited = here.client.audit().await?;
     output.result(&audited, |audited| {
+        let written_off: String = audited
+            .usage
+            .written_off
+            .iter()
+            .map(|off| {
+                let amount = here.show_in(off.token, off.amount);
+                format!("gateway {} wrote off {amount} of channel {}\n", off.gateway, off.channel)
+            })
+            .collect();
         format!(
-            "{} events up to block {}, {} balances compared\naudit: every unit accounted for\n{}",
+            "{} events up to block {}, {} balances compared\n{written_off}audit: every unit accounted for\n{}",
             audited.events,
             audited.block,
             audited.balances,

@@ -9,7 +9,9 @@ use std::{
 use residual_client::{
     ANY_PORT, AccountError, Client, ClientError, Governance, Ground, Made, NewKey, Password, Place,
 };
-use residual_gateway::{Config as GatewayConfig, Gateway, PaymentRules, Serving, SettlementRules};
+use residual_gateway::{
+    Config as GatewayConfig, Gateway, PaymentRules, Serving, SettlementRules, StartError,
+};
 use residual_primitives::{Address, Amount, AssetId};
 use serde_json::{Value, json};
 
@@ -135,6 +137,10 @@ async fn serve(
 ) -> Result<(), Failure> {
     let client = Arc::new(client);
     let started = async {
+        // Said before the demo publishes anything; the gateway says it of what is published already.
+        if what.demo && what.coin_price.is_none() && !client.is_embedded() {
+            return Err(StartError::NoCoinPrice.into());
+        }
         let served = if what.demo { Some(demo::model(&client, &what.examples, output).await?) } else { None };
         gateway(&client, settings, what, served).await
     };
@@ -172,7 +178,11 @@ async fn serve_until_stopped(
         .iter()
         .map(|served| {
             let price = client.currency().show(served.unit_price);
-            format!("  serves     {} at {price} a call: {}\n", served.name, served.asset)
+            let part = match what.operator_bps {
+                0 => String::new(),
+                bps => format!(", of which {bps} basis points are the operator's"),
+            };
+            format!("  serves     {} at {price} a call{part}: {}\n", served.name, served.asset)
         })
         .collect();
     let public = what.public_url.as_ref().map_or_else(String::new, |url| format!(", for others {url}"));
@@ -218,12 +228,17 @@ async fn gateway(
     let config = GatewayConfig {
         public_url: what.public_url.clone(),
         serving: what.serve.iter().cloned().chain(also).collect(),
+        operator_bps: what.operator_bps,
+        coin_price: what
+            .coin_price
+            .as_deref()
+            .map(|price| Amount::parse_tokens(price, decimals))
+            .transpose()?,
         unclaimed_cap: Amount::parse_tokens(UNCLAIMED_CAP, decimals)?,
         origins: what.gateway_origins.clone(),
         trusted_proxies: what.trusted_proxies.clone(),
         payments: PaymentRules { withdraw_delay_s: what.withdraw_delay_s, ..PaymentRules::default() },
         settlement: SettlementRules {
-            coin_price: Amount::parse_tokens(&what.coin_price, decimals)?,
             interval: Duration::from_secs(what.settle_every_s),
             ..SettlementRules::default()
         },

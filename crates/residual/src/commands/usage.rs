@@ -53,13 +53,26 @@ fn listed(here: &Here<'_>, rows: &[UsageRow]) -> String {
             here.show_in(row.token, row.amount),
         ]);
     }
+    let uses = rows.iter().filter(|row| row.units > 0).count();
+    let given_up: Vec<&UsageRow> = rows.iter().filter(|row| row.units == 0).collect();
     let left_out = rows.len().saturating_sub(SHOWN_MAX);
     let note =
         if left_out == 0 { String::new() } else { format!("\n{left_out} older ones; --json shows all") };
-    format!("{}{} uses{note}", table.render(), rows.len())
+    let written_off: String = given_up
+        .iter()
+        .map(|row| {
+            let amount = here.show_in(row.token, row.amount);
+            format!("\n{amount} of channel {} was written off: less than the gas of its claim", row.source)
+        })
+        .collect();
+    format!("{}{uses} uses{note}{written_off}", table.render())
 }
 
 fn in_words(here: &Here<'_>, row: &UsageRow) -> String {
+    if row.units == 0 {
+        let amount = here.show_in(row.token, row.amount);
+        return format!("{amount} of channel {} written off at {} (UNIX seconds)", row.source, row.at_s);
+    }
     format!(
         "{} units of {} for {} at {} (UNIX seconds), paid by {} ({} {})",
         row.units,

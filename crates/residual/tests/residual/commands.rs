@@ -200,3 +200,29 @@ fn pay_four_times_at_once(town: &Town, received: &str) {
     }
     assert_eq!(town.json(&["audit"])["tokens"][0]["received"], received);
 }
+
+#[test]
+fn an_operators_part_is_granted_shown_claimed_and_taken_back() {
+    let town = Town::new();
+    let asset = town.asset.as_str();
+    let part = |what: &'static str, bps: &'static str, by: &'static str| {
+        ["operator", what, asset, "dev:9", "--bps", bps, "-a", by]
+    };
+    town.refused(4, "NotController", &part("grant", "1500", "dev:2"));
+    town.refused(2, "1..=5000", &part("grant", "5001", "dev:1"));
+    let granted = town.json(&part("grant", "1500", "dev:1"));
+    assert_eq!((&granted["granted"], &granted["kind"]), (&true.into(), &"inference".into()), "{granted}");
+    let events = town.events();
+    let again = town.json(&part("grant", "1500", "dev:1"));
+    assert_eq!((&again["till"], again["transaction"].is_null()), (&granted["till"], true));
+    assert_eq!(town.events(), events, "nothing happened");
+    let shown = town.json(&["operator", "show", "dev:9"]);
+    assert_eq!((&shown[0]["operator_bps"], &shown[0]["claimable"]), (&1500.into(), &"0".into()), "{shown}");
+    assert_eq!(town.json(&["operator", "show", "dev:8"]), serde_json::json!([]));
+    assert_eq!(town.json(&["operator", "claim", "-a", "dev:9"]), serde_json::json!([]));
+    let revoked = town.json(&part("revoke", "1500", "dev:1"));
+    assert_eq!((&revoked["granted"], revoked["transaction"].is_null()), (&false.into(), false));
+    assert_eq!(town.json(&["operator", "show", "dev:9", "--asset", asset])[0]["granted"], false);
+    assert!(town.json(&part("revoke", "1500", "dev:1"))["transaction"].is_null());
+    town.json(&["audit"]);
+}

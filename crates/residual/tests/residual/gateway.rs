@@ -80,7 +80,8 @@ fn a_gateway_alone_serves_paid_calls_over_the_chain_of_another() {
 
     // Everywhere it listens; here it is said where this machine reaches it, and what others call it.
     let everywhere = ["--gateway-listen", "0.0.0.0:0", "--public-url", "https://gateway.example"];
-    let demo = ["--demo", "--examples", &examples("")];
+    let demo = ["--demo", "--examples", &examples(""), "--coin-price", "0"];
+    refused(&data, 2, "--coin-price", &["up", "--demo", "--examples", &examples("")]);
     let (mut gateway, up) = served(&data, &[&everywhere[..], &demo].concat());
     let url = word(&up["gateway_url"]);
     assert!(url.starts_with("http://127.0.0.1:"), "{up}");

@@ -250,6 +250,43 @@ fn claims_are_held_to_what_was_recorded() {
     }
 }
 
+/// AUD-1: what is written off is neither charged nor outstanding, is no fault, and says where its channel stands.
+#[test]
+fn what_is_written_off_is_told_and_changes_no_charge() {
+    let mut records = long_epoch(40);
+    let last = *records.iter().rev().find(|record| record.lane != Lane::Exact).unwrap();
+    let write_off = |charged_total: Amount, amount| {
+        altered(&last, |fields| {
+            fields.lane = Lane::WrittenOff;
+            fields.index = 40;
+            (fields.units, fields.unit_price, fields.licence) = (0, Amount::ZERO, None);
+            (fields.amount, fields.charged_total) = (amount, charged_total);
+        })
+        .unwrap()
+    };
+    let charged = last.charged_total;
+    let before = checked(&committed(&[records.clone()]), &[records.clone()]).unwrap();
+    records.push(write_off(charged, Amount(charged.0 - 3)));
+    let epochs = [records.clone()];
+    let totals = checked(&committed(&epochs), &epochs).unwrap();
+    let (channel, was) = (last.source, *before.get(last.source).unwrap());
+    assert_eq!(totals.get(channel), Some(&residual_usage::Recorded { written_off_to: charged, ..was }));
+    let claimed = Amount(3);
+    assert_eq!(totals.outstanding(channel, claimed), Amount::ZERO);
+    assert_eq!(totals.written_off(channel, claimed), Amount(charged.0 - 3));
+    assert_eq!(totals.claimed_beyond(channel, claimed), None);
+    assert_eq!(before.outstanding(channel, claimed), Amount(charged.0 - 3));
+    assert_eq!(before.written_off(channel, claimed), Amount::ZERO);
+    assert_eq!(totals.written_off(channel, charged), Amount::ZERO, "it was claimed all the same");
+
+    for wrong in [charged.0 - 1, charged.0 + 1] {
+        *records.last_mut().unwrap() = write_off(Amount(wrong), Amount(1));
+        let epochs = [records.clone()];
+        let fault = checked(&committed(&epochs), &epochs).unwrap_err();
+        assert!(matches!(fault, UsageFault::ChargedTotal { index: 40, .. }), "{fault}");
+    }
+}
+
 #[test]
 fn gateways_are_told_apart() {
     let one = long_epoch(9);

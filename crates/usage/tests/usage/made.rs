@@ -37,6 +37,10 @@ prop_compose! {
         let price = if lane == Lane::Tick { price.min(AMOUNT_MAX.0 / u128::from(units)) } else { price };
         let amount = if lane == Lane::Tick { price * u128::from(units) } else { amount };
         let before = if lane == Lane::Exact { 0 } else { before };
+        // What is written off is no use, of some amount.
+        let is_use = lane != Lane::WrittenOff;
+        let (units, price, amount) = if is_use { (units, price, amount) } else { (0, 0, amount.max(1)) };
+        let licence = licence.filter(|_| is_use);
         let not_zero = |bytes: [u8; 20]| Address::new(bytes.map(|byte| byte | 1));
         UsageRecord::new(UsageFields {
             gateway: not_zero(gateway),

@@ -46,7 +46,7 @@ type Change = fn(&mut UsageFields);
 fn fields_that_do_not_agree_are_refused_by_name() {
     let record = long_epoch(2)[1];
     assert_eq!(record.lane, Lane::Voucher);
-    let changes: [(&str, Change); 16] = [
+    let changes: [(&str, Change); 20] = [
         ("gateway", |fields| fields.gateway = Address::ZERO),
         ("payer", |fields| fields.payer = Address::ZERO),
         ("token", |fields| fields.token = Address::ZERO),
@@ -76,6 +76,20 @@ fn fields_that_do_not_agree_are_refused_by_name() {
         }),
         ("licence", |fields| fields.licence = Some(LicenceId::new("77".parse().unwrap(), 1, 1))),
         ("charged total", |fields| fields.charged_total = Amount::ZERO),
+        ("units", |fields| fields.lane = Lane::WrittenOff),
+        ("unit price", |fields| {
+            fields.lane = Lane::WrittenOff;
+            fields.units = 0;
+        }),
+        ("amount", |fields| {
+            fields.lane = Lane::WrittenOff;
+            (fields.units, fields.unit_price, fields.amount) = (0, Amount::ZERO, Amount::ZERO);
+        }),
+        ("licence", |fields| {
+            fields.lane = Lane::WrittenOff;
+            (fields.units, fields.unit_price) = (0, Amount::ZERO);
+            fields.licence = Some(LicenceId::new(fields.asset, 1, 1));
+        }),
     ];
     for (expected, change) in changes {
         let mut fields = *record;

@@ -61,7 +61,7 @@ fn call(world: &World, caller: Address, operation: &Operation, detail: &Detail<'
         Operation::DefineTerms { terms } => {
             let data =
                 [&Licences::defineTermsCall::SELECTOR[..], &terms.to_abi().expect("valid terms")].concat();
-            Transaction { to: Some(licences), data: data.into(), value_wei: U256::ZERO }
+            Transaction { to: Some(licences), data: data.into(), value_wei: U256::ZERO, gas_max: None }
         }
         Operation::Register { licences, terms, holders, resale_bps, .. } => {
             let registration = assets::IAssets::Registration {

@@ -78,11 +78,13 @@ impl World {
                 to: Some(residual_ledger::contracts::CREATE2_PROXY),
                 data: [salt.as_slice(), code].concat().into(),
                 value_wei: U256::ZERO,
+                gas_max: None,
             };
             dao.send(&creation).await.expect("a token is created");
             tokens.push(create2_address(salt, code));
         }
-        let yes = Transaction { to: None, data: Bytes::from_static(YES), value_wei: U256::ZERO };
+        let data = Bytes::from_static(YES);
+        let yes = Transaction { to: None, data, value_wei: U256::ZERO, gas_max: None };
         let yes =
             dao.send(&yes).await.expect("the hook is created").contract_address.expect("it has an address");
         let parameters = Parameters {
