@@ -15,6 +15,7 @@ mod memory;
 mod meter;
 mod payments;
 mod usage;
+mod vision;
 mod words;
 
 #[cfg(feature = "engine")]
@@ -30,6 +31,10 @@ pub use ledger::{deployment, event, keystore, revert, suite_json};
 pub use meter::{AUTHORIZER, channels, meter_records, meter_segment, purse, purse_config, sign, voucher};
 pub use payments::{tick, x402};
 pub use usage::{usage_file, usage_record};
+pub use vision::{
+    archive, coco, coco_results, createml, cvat, dota, image, image_folder, image_header, labelme, voc,
+    yolo_config, yolo_label,
+};
 pub use words::{ids, terms};
 
 /// Gives bytes to a decoder, and says whether it took them.
@@ -40,14 +45,24 @@ pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by their names, which are those of their seeds' directories too.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archive", archive),
     ("classifier_onnx", classifier_onnx),
+    ("coco", coco),
+    ("coco_results", coco_results),
+    ("createml", createml),
+    ("cvat", cvat),
     ("dag", dag),
     ("deployment", deployment),
     ("digits_csv", digits_csv),
+    ("dota", dota),
     ("event", event),
     ("ids", ids),
+    ("image", image),
+    ("image_folder", image_folder),
+    ("image_header", image_header),
     ("index", index),
     ("keystore", keystore),
+    ("labelme", labelme),
     ("manifest", manifest),
     ("meter_records", meter_records),
     ("meter_segment", meter_segment),
@@ -61,9 +76,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tick", tick),
     ("usage_file", usage_file),
     ("usage_record", usage_record),
+    ("voc", voc),
     ("voucher", voucher),
     ("wrapped_key", wrapped_key),
     ("x402", x402),
+    ("yolo_config", yolo_config),
+    ("yolo_label", yolo_label),
 ];
 
 /// Makes a program of a target, with libFuzzer's `main`.

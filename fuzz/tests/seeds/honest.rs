@@ -25,14 +25,17 @@ use residual_usage::{Lane, UsageFields, UsageRecord};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-type Seed = (&'static str, &'static str, Vec<u8>);
+use super::vision;
+
+pub(crate) type Seed = (&'static str, &'static str, Vec<u8>);
 
 pub(crate) fn all() -> Vec<Seed> {
-    let parts = [x402(), meter(), usage(), inference(), content(), ledger(), words(), classifier()];
+    let parts =
+        [x402(), meter(), usage(), inference(), content(), ledger(), words(), classifier(), vision::all()];
     parts.into_iter().flatten().collect()
 }
 
-fn text(json: &Value) -> Vec<u8> {
+pub(crate) fn text(json: &Value) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 

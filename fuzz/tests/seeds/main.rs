@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod honest;
+mod vision;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
