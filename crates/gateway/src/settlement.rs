@@ -170,10 +170,7 @@ impl Settlement {
         mut stop: watch::Receiver<bool>,
         mut asked: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
-        let from_block = tokio::select! {
-            () = told(&mut stop) => return,
-            from_block = self.begin() => from_block,
-        };
+        let Some(from_block) = self.begin(&mut stop).await else { return };
         let query = LogQuery {
             events: vec![
                 Channels::WithdrawInitiated::SIGNATURE_HASH,
@@ -205,13 +202,17 @@ impl Settlement {
     }
 
     /// Reconciles the channels that were charged before this start; from which block on to watch the others.
-    async fn begin(&mut self) -> u64 {
+    /// None when it is told to stop before the ledger answers.
+    async fn begin(&mut self, stop: &mut watch::Receiver<bool>) -> Option<u64> {
         let from_block = loop {
             match self.app.client.chain().final_head().await {
                 Ok(head) => break head.number,
                 Err(error) => {
                     tracing::warn!(%error, "the ledger does not answer; looking again");
-                    tokio::time::sleep(self.rules.interval).await;
+                    tokio::select! {
+                        () = told(stop) => return None,
+                        () = tokio::time::sleep(self.rules.interval) => {}
+                    }
                 }
             }
         };
@@ -221,7 +222,7 @@ impl Settlement {
         // What an earlier process claimed may not be swept yet.
         self.unswept.extend(self.app.services.values().map(|service| service.receiver));
         self.unswept.extend(self.app.meter.channels().iter().map(|channel| channel.config.receiver));
-        from_block
+        Some(from_block)
     }
 
     /// The channels in the next logs.

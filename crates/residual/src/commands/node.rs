@@ -157,6 +157,7 @@ async fn serve_until_stopped(
     (node, about): (Value, String),
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let stop = stop();
     let gateway_url = format!("http://{}", from_here(gateway.address()));
     let serving: Vec<_> = gateway.serving().collect();
     let announced = client.announce_gateway(&gateway_url, account).await?;
@@ -191,7 +192,7 @@ async fn serve_until_stopped(
             client.home().root().display(),
         )
     })?;
-    stopped().await;
+    stop.await;
     let served = gateway.shut_down().await;
     drop(announced);
     Ok(served?)
@@ -263,18 +264,32 @@ fn operator_password(key: NewKey, settings: &Settings) -> Result<Password, Accou
     }
 }
 
-/// Waits for Ctrl-C or, as a service manager asks, SIGTERM.
-async fn stopped() {
+/// Listens from now on for Ctrl-C or, as a service manager asks, SIGTERM; resolves when it comes.
+fn stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+    {
+        use tokio::signal::unix::{Signal, SignalKind, signal};
+
+        async fn told(signal: std::io::Result<Signal>) {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                // Without a way to be told, it runs until it is killed, which loses nothing.
+                Err(_) => std::future::pending().await,
+            }
         }
-        return;
+
+        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        async move {
+            tokio::select! {
+                () = told(interrupt) => {}
+                () = told(terminate) => {}
+            }
+        }
     }
-    // Without a way to be told, it runs until it is killed, which loses nothing.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    #[cfg(not(unix))]
+    async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
