@@ -8,12 +8,13 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use residual_gateway::Serving;
 use residual_primitives::{Address, AssetId, AssetKind, B256, LicenceId, RevenueKind, TermsId};
+use residual_vision::Format;
 
 /// The marketplace for AI datasets and models in which use keeps paying.
 #[derive(Debug, Parser)]
 #[command(name = "residual", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference;\n8 the dataset has blockers."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -101,6 +102,11 @@ pub(crate) enum Command {
     Shares(Shares),
     /// Recompute every payout from public records
     Audit,
+    /// Say what is wrong with a dataset of images, where, and what to do; nothing leaves this machine
+    #[command(
+        after_help = "Read are COCO, YOLO, Pascal VOC, CVAT, LabelMe, Create ML, DOTA and folders of classes. \nBlockers keep a dataset from being published: then the exit code is 8, else it is 0 whatever else is found."
+    )]
+    Lint(Lint),
     /// Accounts: new, list, import, fund
     #[command(subcommand)]
     Account(Account),
@@ -249,6 +255,22 @@ pub(crate) struct Demo {
     /// Where the examples lie
     #[arg(long, default_value = "examples", value_hint = ValueHint::DirPath)]
     pub(crate) examples: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// The dataset's folder, or one annotation file, of which then only the annotations are looked at
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// coco, labelme, createml, cvat, voc, dota, yolo or image-folder [default: told by the content]
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// The licence that the data stands under, as an SPDX id [default: what the folder says]
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) data_licence: Option<String>,
+    /// Write the report as a page too, with pictures of the worst findings
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -9,6 +9,7 @@ use residual_client::{
 };
 use residual_gateway::{ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
+use residual_vision::HealthError;
 
 use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
 
@@ -100,6 +101,16 @@ pub(crate) enum Failure {
     Demo(#[from] DemoError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    #[error("{} in the way of publishing: the report says where, and what to do", blockers(*.count))]
+    Blockers { count: u64 },
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -112,6 +123,11 @@ const REFUSED: u8 = 4;
 const LEDGER: u8 = 5;
 const HOME: u8 = 6;
 const DIFFERENCE: u8 = 7;
+const BLOCKERS: u8 = 8;
+
+fn blockers(count: u64) -> String {
+    if count == 1 { "1 blocker".to_owned() } else { format!("{count} blockers") }
+}
 
 impl Failure {
     /// The exit code, as the help says.
@@ -172,7 +188,11 @@ impl Failure {
                 AuditError::Difference(_) | AuditError::NotAccounted | AuditError::Usage(_) => DIFFERENCE,
                 AuditError::Ledger(error) => ledger(error),
             },
-            Self::Demo(_) | Self::Output(_) => FAILED,
+            Self::Demo(_) | Self::Output(_) | Self::Write { .. } => FAILED,
+            Self::Health(error) => match error {
+                HealthError::Folder(_) | HealthError::Detect(_) => USAGE,
+            },
+            Self::Blockers { .. } => BLOCKERS,
             Self::Ledger(error) => ledger(error),
         }
     }

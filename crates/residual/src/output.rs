@@ -60,6 +60,13 @@ impl Output {
         }
     }
 
+    /// A result whose JSON is made already, by its own rules; or `text` for people.
+    pub(crate) fn made(&mut self, json: &str, text: &str) -> io::Result<()> {
+        self.clear();
+        let mut out = io::stdout();
+        if self.json { writeln!(out, "{json}") } else { writeln!(out, "{}", harmless(text.trim_end())) }
+    }
+
     /// A result that is made for machines whoever asked: indented for people, since they pass it on.
     pub(crate) fn document<T: Serialize>(&mut self, result: &T) -> io::Result<()> {
         self.result(result, |result| {

@@ -36,5 +36,5 @@ pub use model::{
     Annotation, Attributes, Bounds, Category, CategoryIndex, Dataset, Image, ImageIndex, Info, Keypoint,
     Licence, Quadrangle, Rle, Segmentation, Skeleton, Visibility,
 };
-pub use report::{Broken, Outline, Picture, Report};
+pub use report::{Broken, Drawing, Outline, Picture, Report, pictures};
 pub use rule::{Rule, Severity};

@@ -2,7 +2,9 @@
 //!
 //! [`Report::json`] is the report itself: the same folder gives the same bytes, so that its hash can be signed and a buyer
 //! can tell that the report they read is the one that was sealed. [`Report::text`] and [`Report::html`] show it to people;
-//! the page needs no file or network beside it, and no script.
+//! the page needs no file or network beside it, and no script. [`pictures`] draws the worst findings for it.
+
+mod pictures;
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +16,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{Finding, Findings, Format, Histogram, Rule, Severity, Statistics};
+
+pub use pictures::pictures;
 
 /// The name of the form of [`Report::json`]; another form has another name.
 const SCHEMA: &str = "residual/health/1";
@@ -72,12 +76,19 @@ pub struct Broken {
     pub findings: Vec<Finding>,
 }
 
-/// A picture of a finding, for the page.
+/// A finding as the page shows it.
 #[derive(Debug, Clone)]
 pub struct Picture {
     /// What it shows.
     pub finding: Finding,
-    /// The picture, JPEG.
+    /// The image that the finding is about; or why it cannot be shown.
+    pub drawing: Result<Drawing, String>,
+}
+
+/// An image, small, with boxes on it.
+#[derive(Debug, Clone)]
+pub struct Drawing {
+    /// The image, JPEG.
     pub jpeg: Vec<u8>,
     /// Its width in pixels.
     pub width: u32,
@@ -165,7 +176,9 @@ impl Report {
             let severity = noun(*severity, 1);
             writeln!(out, "{severity} {} ({count}): {meaning}; {advice}", rule.id())?;
             for finding in broken.findings.iter().take(SHOWN_PER_RULE) {
-                writeln!(out, "  {}: {}", finding.place, finding.found)?;
+                // A file's name may hold what would look like a line of ours.
+                let place = finding.place.to_string().replace(char::is_control, " ");
+                writeln!(out, "  {place}: {}", finding.found)?;
             }
             let rest = count.saturating_sub(SHOWN_PER_RULE as u64);
             if rest > 0 {
@@ -338,13 +351,28 @@ fn write_broken(out: &mut String, broken: &Broken) -> fmt::Result {
 }
 
 fn write_picture(out: &mut String, picture: &Picture) -> fmt::Result {
-    let Picture { finding, jpeg, width, height, outlines } = picture;
-    let place = finding.place.to_string();
+    let Picture { finding, drawing } = picture;
+    out.push_str("<figure>");
+    match drawing {
+        Ok(drawing) => write_drawing(out, drawing, &finding.found)?,
+        Err(reason) => write!(out, "<p>No picture: {}.</p>", Escaped(reason))?,
+    }
+    writeln!(
+        out,
+        "<figcaption><code>{}</code> {}<br><small>{}</small></figcaption></figure>",
+        finding.rule.id(),
+        Escaped(&finding.found),
+        Escaped(&finding.place.to_string())
+    )
+}
+
+fn write_drawing(out: &mut String, drawing: &Drawing, said: &str) -> fmt::Result {
+    let Drawing { jpeg, width, height, outlines } = drawing;
     write!(
         out,
-        "<figure><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\
+        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\
          <image href=\"data:image/jpeg;base64,{}\" width=\"{width}\" height=\"{height}\"/>",
-        Escaped(&finding.found),
+        Escaped(said),
         STANDARD.encode(jpeg)
     )?;
     for outline in outlines {
@@ -356,13 +384,8 @@ fn write_picture(out: &mut String, picture: &Picture) -> fmt::Result {
             Escaped(&outline.label)
         )?;
     }
-    writeln!(
-        out,
-        "</svg><figcaption><code>{}</code> {}<br><small>{}</small></figcaption></figure>",
-        finding.rule.id(),
-        Escaped(&finding.found),
-        Escaped(&place)
-    )
+    out.push_str("</svg>");
+    Ok(())
 }
 
 fn noun(severity: Severity, count: u64) -> &'static str {
