@@ -107,6 +107,8 @@ pub(crate) enum Command {
         after_help = "Read are COCO, YOLO, Pascal VOC, CVAT, LabelMe, Create ML, DOTA and folders of classes. \nBlockers keep a dataset from being published: then the exit code is 8, else it is 0 whatever else is found."
     )]
     Lint(Lint),
+    /// Say how good detections are on a dataset of images: pycocotools' figures to the last bit, and what they hide
+    Eval(Eval),
     /// Accounts: new, list, import, fund
     #[command(subcommand)]
     Account(Account),
@@ -271,6 +273,49 @@ pub(crate) struct Lint {
     /// Write the report as a page too, with pictures of the worst findings
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// What is there: a file of COCO annotations, or a dataset's folder in any format
+    #[arg(long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) gt: PathBuf,
+    /// What was detected: a file of COCO results, or a folder in a format that has scores
+    #[arg(long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) dt: PathBuf,
+    /// What is compared
+    #[arg(long, value_enum, default_value = "boxes")]
+    pub(crate) kind: Compared,
+    /// Which images count: all, or those with a detection, for results on a part of the dataset
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) images: CountedImages,
+    /// One split of the dataset [default: all, each split as a slice as well]
+    #[arg(long)]
+    pub(crate) split: Option<String>,
+    /// How far off each keypoint may be, in parts of the object's size, with commas [default: those of COCO's 17]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub(crate) sigmas: Option<Vec<f64>>,
+    /// From which overlap on a detection is of an object, where classes are taken for each other
+    #[arg(long, value_name = "IOU", default_value_t = 0.5)]
+    pub(crate) confusion_overlap: f64,
+    /// From which score on a detection counts, where classes are taken for each other
+    #[arg(long, value_name = "SCORE", default_value_t = 0.25)]
+    pub(crate) confusion_score: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Compared {
+    Boxes,
+    Masks,
+    Keypoints,
+    /// Oriented boxes
+    Oriented,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CountedImages {
+    All,
+    Detected,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -34,6 +34,7 @@ pub(crate) fn run_alone(command: Command, output: &mut Output) -> Result<Option<
             io::stdout().write_all(&script)?;
         }
         Command::Lint(what) => dataset::lint(&what, output)?,
+        Command::Eval(what) => dataset::eval(what, output)?,
         other => return Ok(Some(other)),
     }
     Ok(None)
@@ -81,7 +82,8 @@ async fn on_ledger(command: Command, here: &Here<'_>, output: &mut Output) -> Re
         | Command::Init(_)
         | Command::Up(_)
         | Command::Demo(_)
-        | Command::Lint(_) => unreachable!("carried out before a ledger was opened"),
+        | Command::Lint(_)
+        | Command::Eval(_) => unreachable!("carried out before a ledger was opened"),
     }
 }
 

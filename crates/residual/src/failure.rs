@@ -9,7 +9,7 @@ use residual_client::{
 };
 use residual_gateway::{ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
-use residual_vision::HealthError;
+use residual_vision::{EvaluateError, HealthError};
 
 use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
 
@@ -103,6 +103,12 @@ pub(crate) enum Failure {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Health(#[from] HealthError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("expected --{option} from 0 to 1, found {found}")]
+    OutsideUnit { option: &'static str, found: f64 },
+    #[error("expected --sigmas over 0, found {found}")]
+    Sigma { found: f64 },
     #[error("{} in the way of publishing: the report says where, and what to do", blockers(*.count))]
     Blockers { count: u64 },
     #[error("cannot write {}: {source}", path.display())]
@@ -147,6 +153,8 @@ impl Failure {
             | Self::InputTooLarge { .. }
             | Self::DemoElsewhere
             | Self::Signed { .. }
+            | Self::OutsideUnit { .. }
+            | Self::Sigma { .. }
             | Self::NoKey => USAGE,
             Self::Client(error) => client(error),
             Self::Gateway(error) => match error {
@@ -192,6 +200,8 @@ impl Failure {
             Self::Health(error) => match error {
                 HealthError::Folder(_) | HealthError::Detect(_) => USAGE,
             },
+            Self::Evaluate(EvaluateError::Engine(_)) => FAILED,
+            Self::Evaluate(_) => USAGE,
             Self::Blockers { .. } => BLOCKERS,
             Self::Ledger(error) => ledger(error),
         }

@@ -119,8 +119,9 @@ impl Table {
         }
     }
 
+    /// A row. A cell stays in its line, whoever wrote it.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| cell.replace(['\n', '\r'], " ")).collect());
     }
 
     pub(crate) fn render(&self) -> String {
@@ -159,7 +160,7 @@ mod tests {
     fn a_table_aligns_words_left_and_numbers_right() {
         let mut table = Table::new(&["who", ">units"]);
         table.row(["Ada".to_owned(), "5".to_owned()]);
-        table.row(["Mo".to_owned(), "1000".to_owned()]);
-        assert_eq!(table.render(), "who  units\n---  -----\nAda      5\nMo    1000\n");
+        table.row(["M\no".to_owned(), "1000".to_owned()]);
+        assert_eq!(table.render(), "who  units\n---  -----\nAda      5\nM o   1000\n");
     }
 }

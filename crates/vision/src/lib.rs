@@ -25,7 +25,7 @@ mod rule;
 
 pub use evaluate::{
     ClassFigures, Confusion, ConfusionAt, Curve, EvaluateError, Evaluation, Figure, Images, Kind, Options,
-    Slice, align, evaluate, evaluate_files,
+    Slice, align, evaluate, evaluate_files, evaluate_paths,
 };
 pub use finding::{Finding, Findings, Place, Pointer};
 pub use folder::{Folder, FolderError, ReadError};

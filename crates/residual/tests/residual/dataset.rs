@@ -1,4 +1,4 @@
-//! Datasets of images: `lint`.
+//! Datasets of images: `lint`, `eval`.
 
 use std::{
     fs,
@@ -135,4 +135,149 @@ fn what_cannot_be_looked_at_says_why() {
     assert_refused(&run(&["lint", path, "--format", "tar"]), 2, "expected one of coco");
     let report = format!("{path}/no/report.html");
     assert_refused(&run(&["lint", &examples("photos"), "--report", &report]), 1, "cannot write");
+}
+
+/// The photographs' own annotations as a model's answer; what `spoil` makes of them.
+fn detected(photos: &Photos, spoil: impl FnOnce(&mut Vec<Value>)) -> String {
+    let annotations = fs::read(photos.path().join("annotations.json")).unwrap();
+    let annotations: Value = serde_json::from_slice(&annotations).unwrap();
+    let as_result = |one: &Value| json!({ "image_id": one["image_id"], "category_id": one["category_id"], "bbox": one["bbox"], "score": 0.9 });
+    let mut results: Vec<Value> =
+        annotations["annotations"].as_array().unwrap().iter().map(as_result).collect();
+    spoil(&mut results);
+    let file = photos.path().join("results.json");
+    fs::write(&file, json!(results).to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn detections_are_evaluated_from_a_file_or_a_folder_alike() {
+    let photos = Photos::new();
+    let results = detected(&photos, |results| {
+        let cat = results.iter().position(|one| one["category_id"] == 4).unwrap();
+        results[cat]["category_id"] = json!(1);
+    });
+    let truth = format!("{}/annotations.json", photos.shown());
+    let said = text(&run(&["eval", "--gt", &truth, "--dt", &results]));
+    // Nine of ten classes are found; the cat is taken for a person, who is found as surely.
+    assert!(said.starts_with("figure  value\n------  -----\nAP      0.900\nAP50    0.900\n"), "{said}");
+    let row = |class: &str| said.lines().find(|line| line.starts_with(class)).unwrap().split_whitespace();
+    assert_eq!(row("coin ").collect::<Vec<_>>()[1..7], ["24", "24", "1.000", "1.000", "1.000", "1.000"]);
+    assert_eq!(row("cat ").collect::<Vec<_>>()[1..4], ["1", "0", "0.000"]);
+    assert!(said.contains("at an overlap of 0.5 and a score of 0.25"), "{said}");
+    let taken: Vec<_> = said.lines().skip_while(|line| !line.starts_with("there is")).skip(2).collect();
+    assert_eq!(taken[0].split_whitespace().collect::<Vec<_>>(), ["cat", "person", "1"], "{said}");
+
+    let evaluated = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&text(&run(&[&["eval", "--json"][..], arguments].concat()))).unwrap()
+    };
+    let of_file = evaluated(&["--gt", &truth, "--dt", &results]);
+    assert_eq!(of_file["kind"], "boxes");
+    let figures: Vec<_> =
+        of_file["summary"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let usual = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"];
+    assert_eq!(figures, usual);
+    assert_eq!(of_file["curves"][0]["precision"].as_array().unwrap().len(), 101);
+    fs::remove_file(photos.path().join("results.json")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("results.json");
+    let results = detected(&photos, |results| {
+        let cat = results.iter().position(|one| one["category_id"] == 4).unwrap();
+        results[cat]["category_id"] = json!(1);
+    });
+    fs::rename(results, &moved).unwrap();
+    let of_folder = evaluated(&["--gt", photos.shown(), "--dt", moved.to_str().unwrap()]);
+    assert_eq!(of_folder, of_file);
+}
+
+/// A YOLO folder of two splits beside the same with scores: each split is a slice, and can be had alone.
+#[test]
+fn splits_are_slices_and_can_be_had_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let set = |name: &str, train: &str, val: &str| {
+        let root = place.path().join(name);
+        for (split, photo, rows) in [("train", "chelsea.png", train), ("val", "coffee.png", val)] {
+            for folder in ["images", "labels"] {
+                fs::create_dir_all(root.join(folder).join(split)).unwrap();
+            }
+            let photo = PathBuf::from(examples("photos/images")).join(photo);
+            fs::copy(photo, root.join("images").join(split).join("a.png")).unwrap();
+            fs::write(root.join("labels").join(split).join("a.txt"), rows).unwrap();
+        }
+        fs::write(root.join("data.yaml"), "train: images/train\nval: images/val\nnames: [cat, cup]\n")
+            .unwrap();
+        root.to_str().unwrap().to_owned()
+    };
+    let truth = set("truth", "0 0.5 0.5 0.4 0.4\n", "1 0.5 0.5 0.4 0.4\n");
+    let found = set("found", "0 0.5 0.5 0.4 0.4 0.9\n", "1 0.1 0.1 0.1 0.1 0.8\n");
+    let said = text(&run(&["eval", "--gt", &truth, "--dt", &found]));
+    let mut lines = said.lines();
+    let heads: Vec<_> =
+        lines.next().unwrap().split("  ").map(str::trim).filter(|head| !head.is_empty()).collect();
+    assert_eq!(heads, ["figure", "value", "train (1 images)", "val (1 images)"]);
+    assert_eq!(
+        lines.nth(1).unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["AP", "0.500", "1.000", "0.000"]
+    );
+    // Detections of the other split are of images that are not there.
+    let whole = ["eval", "--gt", &truth, "--dt", &found, "--split", "train"];
+    assert_refused(&run(&whole), 2, "expected an image of the dataset, found `images/val/a.png`");
+    let no = ["eval", "--gt", &truth, "--dt", &found, "--split", "dev"];
+    assert_refused(&run(&no), 2, "expected a split of the dataset (train, val), found \"dev\"");
+}
+
+#[test]
+fn keypoints_have_their_ten_figures() {
+    let place = tempfile::tempdir().unwrap();
+    let points: Vec<u32> = (0..17).flat_map(|at| [20 + 3 * at, 30 + at, 2]).collect();
+    let truth = json!({
+        "images": [{ "id": 1, "file_name": "a.png", "width": 100, "height": 100 }],
+        "categories": [{ "id": 1, "name": "person" }],
+        "annotations": [{ "id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 80, 80], "area": 6400,
+            "iscrowd": 0, "num_keypoints": 17, "keypoints": points }],
+    });
+    let found = json!([{ "image_id": 1, "category_id": 1, "keypoints": points, "score": 0.5 }]);
+    let [truth, found] = [("truth.json", truth), ("found.json", found)].map(|(name, content)| {
+        let file = place.path().join(name);
+        fs::write(&file, content.to_string()).unwrap();
+        file.to_str().unwrap().to_owned()
+    });
+    let arguments = ["eval", "--gt", &truth, "--dt", &found, "--kind", "keypoints", "--json"];
+    let evaluation: Value = serde_json::from_str(&text(&run(&arguments))).unwrap();
+    let summary = evaluation["summary"].as_array().unwrap();
+    let figures: Vec<_> = summary.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(figures, ["AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl"]);
+    assert!(summary[0]["value"].as_f64().unwrap() > 1.0 - 1e-12, "{evaluation}");
+    let three = ["eval", "--gt", &truth, "--dt", &found, "--kind", "keypoints", "--sigmas", "0.1,0.1,0.1"];
+    assert_refused(&run(&three), 2, "annotations record 0");
+    let none = ["eval", "--gt", &truth, "--dt", &found, "--kind", "keypoints", "--sigmas", "0"];
+    assert_refused(&run(&none), 2, "expected --sigmas over 0, found 0");
+}
+
+#[test]
+fn what_cannot_be_evaluated_says_why() {
+    let photos = Photos::new();
+    let truth = format!("{}/annotations.json", photos.shown());
+    let eval = |dt: &str| run(&["eval", "--gt", &truth, "--dt", dt]);
+    let unscored = detected(&photos, |results| drop(results[2].as_object_mut().unwrap().remove("score")));
+    assert_refused(
+        &eval(&unscored),
+        2,
+        "expected a score that is a number, found None in detections record 2",
+    );
+    let elsewhere = detected(&photos, |results| results[1]["image_id"] = json!(99));
+    assert_refused(&eval(&elsewhere), 2, "99");
+    assert_refused(&eval("/no/such/file"), 2, "/no/such/file");
+    fs::write(&unscored, "[{").unwrap();
+    assert_refused(&eval(&unscored), 2, "expected COCO results in");
+    fs::remove_file(&unscored).unwrap();
+    photos.edit(|all| all["annotations"][1]["image_id"] = json!(4711));
+    let folder = ["eval", "--gt", photos.shown(), "--dt", &truth];
+    assert_refused(
+        &run(&folder),
+        2,
+        "found 1 that are not, the first in annotations.json /annotations/1/image_id",
+    );
+    let beyond = ["eval", "--gt", &truth, "--dt", &truth, "--confusion-score", "2"];
+    assert_refused(&run(&beyond), 2, "expected --confusion-score from 0 to 1, found 2");
 }

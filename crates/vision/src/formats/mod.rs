@@ -23,7 +23,7 @@ mod shape;
 mod voc;
 mod xml;
 mod yaml;
-mod yolo;
+pub(crate) mod yolo;
 
 use std::{fmt, io, path::Path, str::FromStr};
 
