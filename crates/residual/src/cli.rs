@@ -55,7 +55,7 @@ pub(crate) enum Command {
     Up(Up),
     /// Watch real data earn: the whole loop on a fresh embedded ledger, and its audit
     Demo(Demo),
-    /// Seal a folder, store it and register it as an asset
+    /// Seal a folder, store it and register it as an asset; a dataset of images is checked first, as `lint` does
     Publish(Publish),
     /// Register a work made from licensed ones; their owners will share its revenue for ever
     Derive(Derive),
@@ -353,6 +353,12 @@ pub(crate) struct Work {
     /// How the content is cut
     #[arg(long, value_enum, default_value = "fixed")]
     pub(crate) profile: CutProfile,
+    /// The licence that a dataset's data stands under, as an SPDX id; public [default: what the folder says]
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) data_licence: Option<String>,
+    /// The format that a dataset's annotations are checked in [default: told by the content; see `residual lint`]
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
 }
 
 #[derive(Debug, Args)]

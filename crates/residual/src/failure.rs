@@ -304,12 +304,14 @@ fn publish(error: &PublishError) -> u8 {
         | PublishError::FileName(_)
         | PublishError::DataDirectory { .. }
         | PublishError::Empty { .. }
+        | PublishError::Check(_)
         | PublishError::Terms(_) => USAGE,
         PublishError::Changed { .. }
         | PublishError::NotHolder { .. }
         | PublishError::NoRightToDerive { .. }
         | PublishError::LicenceExpired { .. }
         | PublishError::NoDerivationsLeft { .. } => REFUSED,
+        PublishError::Blockers { .. } => BLOCKERS,
         PublishError::Home(error) => home(error),
         PublishError::Store(_) | PublishError::Keyring(_) | PublishError::Open(_) => HOME,
         PublishError::Ledger(error) => ledger(error),

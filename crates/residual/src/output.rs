@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use residual_client::Step;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -90,6 +91,16 @@ impl Output {
             let text = harmless(text.trim_end());
             if text.is_empty() { Ok(()) } else { writeln!(out, "{text}") }
         }
+    }
+}
+
+/// What of a long work is under way, as a progress line says it.
+pub(crate) fn step_word(step: Step) -> &'static str {
+    match step {
+        Step::Checking => "looking at the images",
+        Step::Sealing => "sealing",
+        Step::Fetching => "fetching",
+        Step::Verifying => "verifying",
     }
 }
 

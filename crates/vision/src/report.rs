@@ -12,7 +12,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{Finding, Findings, Format, Histogram, Rule, Severity, Statistics};
@@ -57,6 +57,33 @@ pub struct Report {
     pub rules: Vec<Broken>,
     /// Classes, sizes, places.
     pub statistics: Statistics,
+}
+
+/// What is in a dataset and how it is, in a few numbers; shown as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The format of the annotations.
+    pub format: String,
+    /// Images.
+    pub images: u64,
+    /// Annotations.
+    pub annotations: u64,
+    /// Classes.
+    pub classes: u64,
+    /// How many findings there are of each severity.
+    pub severities: BTreeMap<Severity, u64>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, images, annotations, classes, severities } = self;
+        write!(out, "{format}: {images} images, {annotations} annotations, {classes} classes; ")?;
+        let counts = severities.iter().rev().filter(|(_, count)| **count > 0);
+        let counts: Vec<_> =
+            counts.map(|(severity, count)| format!("{count} {}", noun(*severity, *count))).collect();
+        out.write_str(if counts.is_empty() { "no findings" } else { "" })?;
+        out.write_str(&counts.join(", "))
+    }
 }
 
 /// A rule and what breaks it.
@@ -151,16 +178,16 @@ impl Report {
         Sha256::digest(self.json().as_bytes()).into()
     }
 
-    /// One line: what there is and how it is.
-    pub fn summary(&self) -> String {
+    /// What there is and how it is, in a few numbers.
+    pub fn summary(&self) -> Summary {
         let Statistics { images, annotations, classes, .. } = &self.statistics;
-        let format = self.format;
-        let counts: Vec<String> = (self.severities.iter().rev())
-            .filter(|(_, count)| **count > 0)
-            .map(|(severity, count)| format!("{count} {}", noun(*severity, *count)))
-            .collect();
-        let verdict = if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") };
-        format!("{format}: {images} images, {annotations} annotations, {} classes; {verdict}", classes.len())
+        Summary {
+            format: self.format.to_string(),
+            images: *images,
+            annotations: *annotations,
+            classes: classes.len() as u64,
+            severities: self.severities.clone(),
+        }
     }
 
     /// The report for a terminal: what is wrong, where, and what to do.
@@ -205,7 +232,7 @@ impl Report {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}: health report</title>\n<style>{STYLE}</style>\n\
              <main>\n<h1>{title}</h1>\n<p>{}</p>\n",
-            Escaped(&self.summary())
+            Escaped(&self.summary().to_string())
         )?;
         out.push_str("<ul class=\"tiles\">\n");
         for (severity, count) in self.severities.iter().rev() {

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use residual_classifier::{Model, Sample, TrainConfig, onnx, parse_csv, train};
 use residual_client::{
-    ANY_PORT, Budget, Client, Governance, Ground, Payer, Person, Profile, Publication, PublishedAsset,
+    ANY_PORT, Budget, Check, Client, Governance, Ground, Payer, Person, Profile, Publication, PublishedAsset,
 };
 use residual_gateway::{Config, Gateway, Serving, SettlementRules};
 use residual_ledger::http::{self, Method, Request, Url};
@@ -98,8 +98,9 @@ impl World {
                 licences: Vec::new(),
                 resale: Bps::ZERO,
                 profile: Profile::Fixed,
+                check: Check::default(),
             };
-            let published = client.publish(&of_parent, publication, &mut |_| {}).await.unwrap();
+            let published = client.publish(&of_parent, publication, &mut |_, _| {}).await.unwrap();
             client.fund(&account(&client, 0), owner.address(), PURSE).await.unwrap();
             let terms = published.terms[0];
             let bought = client.license(&owner, published.asset, terms, owner.address(), None).await.unwrap();
@@ -116,8 +117,9 @@ impl World {
             licences,
             resale: Bps::new(500).unwrap(),
             profile: Profile::Fixed,
+            check: Check::default(),
         };
-        let model = client.publish(&owner, publication, &mut |_| {}).await.unwrap();
+        let model = client.publish(&owner, publication, &mut |_, _| {}).await.unwrap();
         (Self { client: Arc::new(client), model, twin, digits, dir }, parent)
     }
 

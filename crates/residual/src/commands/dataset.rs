@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, fs, path::Path, sync::Mutex};
 
+use residual_client::Step;
 use residual_vision::{
     Checkup, Confusion, ConfusionAt, Evaluation, Figure, Health, Images, Kind, Limits, Options, Severity,
     check_up, evaluate_paths, pictures,
@@ -11,7 +12,7 @@ use residual_vision::{
 use crate::{
     cli::{Compared, CountedImages, Eval, Lint},
     failure::Failure,
-    output::{Output, Table},
+    output::{Output, Table, step_word},
 };
 
 /// Pairs of classes that the text shows, those that are taken for each other most.
@@ -35,7 +36,7 @@ fn checked(what: &Lint, output: &mut Output) -> Result<Health, Failure> {
     let progress = |done, total| {
         // Whoever draws has a newer number than those who would wait for it.
         if let Ok(mut output) = drawn.try_lock() {
-            output.progress("looking at the images", done, total);
+            output.progress(step_word(Step::Checking), done, total);
         }
     };
     let how = Checkup {

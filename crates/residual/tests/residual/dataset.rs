@@ -1,4 +1,4 @@
-//! Datasets of images: `lint`, `eval`.
+//! Datasets of images: `lint`, `eval`, and what `publish` makes of them.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{RESIDUAL, assert_refused, examples};
+use crate::support::{RESIDUAL, Town, assert_refused, command, examples, word};
 
 /// The binary without any setting, not even a home: these commands work on files alone.
 fn run(arguments: &[&str]) -> Output {
@@ -280,4 +280,121 @@ fn what_cannot_be_evaluated_says_why() {
     );
     let beyond = ["eval", "--gt", &truth, "--dt", &truth, "--confusion-score", "2"];
     assert_refused(&run(&beyond), 2, "expected --confusion-score from 0 to 1, found 2");
+}
+
+#[test]
+fn the_buyer_gets_the_report_that_the_manifest_names() {
+    let town = Town::new();
+    let photos = Photos::new();
+    photos.edit(|all| all["annotations"][0]["bbox"] = json!([-40.0, 10.0, 100.0, 100.0]));
+    let report = text(&photos.lint(&["--json"]));
+    let terms = examples("terms/research.toml");
+    let publish = ["publish", photos.shown(), "--name", "photos", "--terms", &terms, "-a", "dev:1"];
+    let published = town.json(&publish);
+    let health = &published["health"];
+    assert_eq!(
+        (&health["format"], &health["images"], &health["annotations"]),
+        (&json!("coco"), &json!(6), &json!(33))
+    );
+    assert_eq!((&health["severities"]["blocker"], &health["severities"]["error"]), (&json!(0), &json!(1)));
+    assert_eq!(health["rules"][0]["rule"], "OUT_OF_BOUNDS");
+
+    let asset = word(&published["asset"]);
+    let about = town.json(&["show", &asset])["about"]["health"].clone();
+    let about: Value = serde_json::from_str(&word(&about)).unwrap();
+    assert_eq!(about["report_sha256"], health["report_sha256"]);
+    let shown = text(&command(&town.data(), &["show", &asset]).output().unwrap());
+    assert!(
+        shown.starts_with("health       coco: 6 images, 33 annotations, 10 classes; 1 error, "),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!("\nreport       sha256 {}\n", word(&health["report_sha256"]))),
+        "{shown}"
+    );
+
+    let bought = town.json(&["license", &asset, &word(&published["terms"][0]), "-a", "dev:2"]);
+    let target = town.temp.path().join("got");
+    town.json(&["get", &word(&bought["licence"]), target.to_str().unwrap(), "-a", "dev:2"]);
+    let sealed = fs::read_to_string(target.join(".residual/health.json")).unwrap();
+    assert_eq!(sealed, report.trim_end(), "as `lint --json` says it");
+    assert_eq!(format!("{:x}", residual_client::digest(sealed.as_bytes())), word(&health["report_sha256"]));
+    let again = run(&["lint", target.to_str().unwrap(), "--json"]);
+    assert_eq!(text(&again), report, "whoever has the content can make the report anew");
+
+    let repeated = town.json(&publish);
+    assert_eq!((&repeated["asset"], repeated["transaction"].is_null()), (&json!(asset), true));
+    let said = text(&command(&town.data(), &publish).output().unwrap());
+    assert!(said.contains("health   coco: 6 images"), "{said}");
+    assert!(said.contains("\n         error OUT_OF_BOUNDS (1): a box or outline beyond its image"), "{said}");
+    assert!(!said.contains("FEW_SAMPLES"), "facts are in the report: {said}");
+}
+
+#[test]
+fn a_dataset_with_blockers_is_not_published() {
+    let town = Town::new();
+    let events = town.events();
+    let photos = Photos::new();
+    let publish = ["publish", photos.shown(), "--name", "photos", "-a", "dev:1"];
+    photos.edit(|all| {
+        all["annotations"][1]["image_id"] = json!(4711);
+        all["annotations"][2]["image_id"] = json!(4712);
+        all["annotations"][3]["category_id"] = json!(4713);
+    });
+    let says = format!(
+        "expected a dataset without blockers, found 3: ORPHAN_IMAGE_REF in annotations.json /annotations/1/image_id: expected \
+         the id of an image, found 4711; UNKNOWN_CATEGORY in annotations.json /annotations/3/category_id: expected the id of a \
+         class, found 4713; and 1 more; `residual lint {}` shows all, and what to do",
+        photos.shown()
+    );
+    town.refused(8, &says, &publish);
+    town.refused(8, "found 3", &[&publish[..], &["--version-of", &town.asset]].concat());
+    assert_eq!(town.events(), events, "nothing was registered");
+
+    // A licence may be named by whoever publishes.
+    let photos = Photos::new();
+    fs::remove_file(photos.path().join("README.md")).unwrap();
+    photos.edit(|all| all["licenses"] = json!([]));
+    let publish = ["publish", photos.shown(), "--name", "photos", "-a", "dev:1"];
+    town.refused(8, "MISSING_LICENCE", &publish);
+    let published = town.json(&[&publish[..], &["--data-licence", "CC0-1.0"]].concat());
+    let page = town.json(&["show", &word(&published["asset"])]);
+    assert_eq!(page["about"]["licence"], "CC0-1.0");
+}
+
+#[test]
+fn what_is_no_dataset_of_images_is_published_unchecked_and_that_is_said() {
+    let town = Town::new();
+    let folder = town.temp.path().join("texts");
+    fs::create_dir(&folder).unwrap();
+    // All of these would be taken for annotations beside images.
+    fs::write(folder.join("data.yaml"), "names: [a, b]\n").unwrap();
+    fs::write(folder.join("answers.json"), r#"{"annotations": [{"text": "x"}]}"#).unwrap();
+    fs::write(folder.join("lines.json"), "{\"a\": 1}\n{\"a\": 2}\n").unwrap();
+    let publish = ["publish", folder.to_str().unwrap(), "--name", "texts", "-a", "dev:1"];
+    let said = text(&command(&town.data(), &publish).output().unwrap());
+    assert!(
+        said.contains("health   not checked: found no images with annotations of a known format\n"),
+        "{said}"
+    );
+    assert!(town.json(&publish)["health"].is_null());
+    town.refused(8, "MISSING_FIELD in answers.json", &[&publish[..], &["--format", "coco"]].concat());
+
+    let photos = Photos::new();
+    fs::write(photos.path().join("coins.xml"), "<annotation><filename>coins.png</filename></annotation>")
+        .unwrap();
+    let both = ["publish", photos.shown(), "--name", "both", "-a", "dev:1"];
+    town.refused(
+        2,
+        "found coco (annotations.json) and voc (coins.xml); name the one to read with --format",
+        &both,
+    );
+    assert_eq!(town.json(&[&both[..], &["--format", "coco"]].concat())["health"]["format"], "coco");
+
+    let model = town.temp.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::copy(examples("photos/images/coins.png"), model.join("sample.png")).unwrap();
+    let publish = ["publish", model.to_str().unwrap(), "--name", "m", "--kind", "model", "-a", "dev:1"];
+    let said = text(&command(&town.data(), &publish).output().unwrap());
+    assert!(!said.contains("health"), "{said}");
 }
