@@ -16,7 +16,7 @@ use residual_primitives::{
 };
 use serde::Serialize;
 
-use crate::{AssetRow, Client, GatewayError, HomeError, LedgerError, RemoteGateway};
+use crate::{AssetRow, Client, GatewayError, HomeError, LedgerError, RemoteGateway, Step};
 
 /// How long a key request is good for, in seconds; the most that a gateway takes is ten minutes.
 const REQUEST_LIFE_S: u64 = 120;
@@ -89,15 +89,6 @@ pub enum GetError {
     /// The ledger refused or cannot be reached.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-}
-
-/// What of a fetch is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Blocks come from the gateway; bytes of sealed content.
-    Fetching,
-    /// Files are verified, decrypted and written; bytes of files.
-    Verifying,
 }
 
 /// What was fetched.

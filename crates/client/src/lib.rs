@@ -9,6 +9,7 @@ mod authorization;
 mod channel;
 mod epochs;
 mod get;
+mod health;
 mod home;
 mod license;
 mod node;
@@ -51,13 +52,14 @@ pub use audit::{AuditError, Audited};
 pub use authorization::{Purpose, RelayError, Relayed, Signed};
 pub use channel::{ChannelError, ChannelOnLedger, ChannelRecord, ChannelRow, Closing, Redeemed};
 pub use epochs::{EpochError, PublishedEpochs};
-pub use get::{GetError, Got, KeyError, Step};
+pub use get::{GetError, Got, KeyError};
+pub use health::{BrokenRule, Check, HEALTH, HealthSummary};
 pub use home::{Home, HomeError};
 pub use license::{BoughtLicence, LicenseError, TermsRow};
 pub use node::{ANY_PORT, Announced, ClientError, Governance, Ground, Made, NewKey, Place};
 pub use operator::{OPERATOR_BPS_MAX, OperatorClaim, OperatorGrant, OperatorRow};
 pub use people::{AccountError, AccountRow, AddressError, parse_address};
-pub use publish::{Publication, PublishError, PublishedAsset};
+pub use publish::{Publication, PublishError, PublishedAsset, PublishedHealth};
 pub use quote::{Quote, QuoteError};
 pub use remote::{GatewayError, RemoteGateway};
 pub use residual_content::{
@@ -84,6 +86,19 @@ pub use spend::{Budget, PaidAnswer, Payer, SpendError};
 pub use usage::{
     NotCompared, PublishedEpoch, UsageAudit, UsageDifference, UsageError, UsageProof, WrittenOff,
 };
+
+/// What of a long work is under way, and what its [`Progress`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A dataset is checked before it is published; images.
+    Checking,
+    /// Files are sealed and stored; bytes of files.
+    Sealing,
+    /// Blocks come from the gateway; bytes of sealed content.
+    Fetching,
+    /// Files are verified, decrypted and written; bytes of files.
+    Verifying,
+}
 
 /// Why the ledger did not do, or did not say, what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! Publishing: a folder becomes sealed blocks, a signed manifest, and an asset or a version on the ledger.
 //!
-//! Owns: the order of work and that it can be repeated: the salt is drawn once and written down before anything else,
-//! so the same command after any interruption ends in the same asset, and says so when it exists already.
+//! Owns: the order of work (a dataset of images is checked before anything is sealed, and refused with blockers) and that it
+//! can be repeated: the salt is drawn once and written down before anything else, so the same command after any interruption
+//! ends in the same asset, and says so when it exists already.
 
 use std::{
     collections::BTreeMap,
@@ -27,9 +28,14 @@ use residual_primitives::{
     Address, AssetId, AssetKind, B256, Bps, LicenceId, Rights, SHARES_SUPPLY, Terms, TermsError, TermsId,
     U256,
 };
+use residual_vision::HealthError;
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetRow, Client, HomeError, LedgerError, LicenceRow, digest_of_parts};
+use crate::{
+    AssetRow, BrokenRule, Check, Client, HealthSummary, HomeError, LedgerError, LicenceRow, Step,
+    digest_of_parts,
+    health::{self, Checked},
+};
 
 /// The key epoch of everything published here; a later epoch begins when a publisher changes K.
 const EPOCH: u32 = 0;
@@ -55,6 +61,8 @@ pub struct Publication {
     pub resale: Bps,
     /// How it is cut.
     pub profile: Profile,
+    /// How it is checked, if it is a dataset of images.
+    pub check: Check,
 }
 
 /// What became of it.
@@ -62,6 +70,8 @@ pub struct Publication {
 pub struct PublishedAsset {
     /// The asset.
     pub asset: AssetId,
+    /// What it is.
+    pub kind: AssetKind,
     /// The version's number, from 1.
     pub version: u32,
     /// The manifest's CID.
@@ -78,6 +88,18 @@ pub struct PublishedAsset {
     pub content_bytes: u64,
     /// The registering transaction; none when the asset was there already.
     pub transaction: Option<B256>,
+    /// What its check found, and what anybody may know of it; none of what is no dataset of images.
+    pub health: Option<PublishedHealth>,
+}
+
+/// The health of a dataset that was published.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublishedHealth {
+    /// What its manifest says.
+    #[serde(flatten)]
+    pub summary: HealthSummary,
+    /// The rules that it breaks, the gravest first.
+    pub rules: Vec<BrokenRule>,
 }
 
 /// Why nothing was published. The ledger has not changed; sealed blocks stay and are used again.
@@ -195,6 +217,22 @@ pub enum PublishError {
         /// How many hidden files and folders were left out.
         hidden: u64,
     },
+    /// It cannot be told what to check: annotations of several formats.
+    #[error(transparent)]
+    Check(#[from] HealthError),
+    /// A dataset that readers fail on or are harmed by.
+    #[error(
+        "expected a dataset without blockers, found {count}: {first}; `residual lint {}` shows all, and what to do",
+        path.display()
+    )]
+    Blockers {
+        /// What was to be published.
+        path: PathBuf,
+        /// How many.
+        count: u64,
+        /// The first of some rules: rule, place and what was found.
+        first: String,
+    },
     /// Published before from here, and changed since.
     #[error(
         "{name:?} was published from here as {asset} with other content: publish the change with --version-of {asset}, or choose another name"
@@ -221,8 +259,10 @@ struct Draft {
 
 /// A version that is sealed and stored, and on no ledger yet.
 struct SealedVersion {
+    kind: AssetKind,
     published: Published,
     hidden: u64,
+    health: Option<PublishedHealth>,
 }
 
 /// Signs the manifest with an account of the keystore.
@@ -247,18 +287,17 @@ impl Client {
         &self,
         publisher: &Account,
         publication: Publication,
-        progress: &mut (dyn FnMut(Progress) + Send),
+        progress: &mut (dyn FnMut(Step, Progress) + Send),
     ) -> Result<PublishedAsset, PublishError> {
         let terms = validate(&publication)?;
         let salt = self.draft(publisher.address(), &publication)?;
         let asset = AssetId::derive(self.chain().id(), self.suite().assets, publisher.address(), salt);
         if self.asset_exists(asset).await? {
             let next = self.asset_row(asset).await?.versions + 1;
-            let SealedVersion { published: found, hidden } =
-                self.seal_version(publisher, asset, next, &publication, progress).await?;
-            return match self.same_as_registered(asset, 1, found).await? {
-                Some(first) => {
-                    let first = SealedVersion { published: first, hidden };
+            let sealed = self.seal_version(publisher, asset, next, &publication, progress).await?;
+            return match self.same_as_registered(asset, 1, sealed.published.clone()).await? {
+                Some(published) => {
+                    let first = SealedVersion { published, ..sealed };
                     Ok(summary(asset, 1, &first, self.offers(asset).await?, None))
                 }
                 None => Err(PublishError::Changed { name: publication.name, asset }),
@@ -306,7 +345,7 @@ impl Client {
         publisher: &Account,
         asset: AssetId,
         publication: Publication,
-        progress: &mut (dyn FnMut(Progress) + Send),
+        progress: &mut (dyn FnMut(Step, Progress) + Send),
     ) -> Result<PublishedAsset, PublishError> {
         check_name(&publication.name)?;
         let AssetRow { versions: newest, kind, .. } = self.asset_row(asset).await?;
@@ -417,7 +456,7 @@ impl Client {
         asset: AssetId,
         version: u32,
         publication: &Publication,
-        progress: &mut (dyn FnMut(Progress) + Send),
+        progress: &mut (dyn FnMut(Step, Progress) + Send),
     ) -> Result<SealedVersion, PublishError> {
         let (keyring, store) = (self.keyring()?, self.blocks()?);
         let path = &publication.path;
@@ -425,16 +464,25 @@ impl Client {
         if real.starts_with(self.home().root()) || self.home().root().starts_with(&real) {
             return Err(PublishError::DataDirectory { path: path.clone() });
         }
-        let tree = tree_of(path)?;
+        let mut tree = tree_of(path)?;
         let hidden = tree.hidden_skipped();
         if tree.is_empty() {
             return Err(PublishError::Empty { path: path.clone(), hidden });
         }
-        let about = BTreeMap::from([
+        let mut about = BTreeMap::from([
             ("name".to_owned(), publication.name.clone()),
             ("description".to_owned(), publication.description.clone()),
             ("kind".to_owned(), publication.kind.to_string()),
         ]);
+        about.extend(publication.check.data_licence.clone().map(|licence| ("licence".to_owned(), licence)));
+        // After the tree is listed, which knows a file that was changed when it is sealed: what was checked is what is sealed.
+        let checked = match publication.kind {
+            AssetKind::Dataset => {
+                tokio::task::block_in_place(|| health::check(path, &publication.check, progress))?
+            }
+            _ => None,
+        };
+        let health = checked.map(|checked| take_in(checked, &mut tree, &mut about)).transpose()?;
         let content_key = keyring.content_key_or_new(asset, EPOCH)?;
         let version_key = keyring.version_key_or_new(asset, version)?;
         let profile = publication.profile;
@@ -448,9 +496,9 @@ impl Client {
                 profile,
                 threads,
             };
-            let sealed = seal(&store, &tree, &how, &mut |done| progress(done))?;
+            let sealed = seal(&store, &tree, &how, &mut |done| progress(Step::Sealing, done))?;
             let published = sealed.publish(&store, about, &AccountSigner(publisher))?;
-            Ok(SealedVersion { published, hidden })
+            Ok(SealedVersion { kind: publication.kind, published, hidden, health })
         })
     }
 }
@@ -466,6 +514,19 @@ fn tree_of(path: &Path) -> Result<Tree, PublishError> {
         tree.add_file(path, name)?;
     }
     Ok(tree)
+}
+
+/// Puts the report among the files and its summary into the public description.
+fn take_in(
+    checked: Checked,
+    tree: &mut Tree,
+    about: &mut BTreeMap<String, String>,
+) -> Result<PublishedHealth, PublishError> {
+    let Checked { summary, broken: rules, json } = checked;
+    tree.add_bytes(health::REPORT.parse()?, json.into_bytes())?;
+    let said = serde_json::to_string(&summary).expect("a summary has string keys and whole numbers only");
+    about.insert(health::HEALTH.to_owned(), said);
+    Ok(PublishedHealth { summary, rules })
 }
 
 fn check_name(name: &str) -> Result<(), PublishError> {
@@ -503,10 +564,11 @@ fn summary(
     terms: Vec<TermsId>,
     transaction: Option<B256>,
 ) -> PublishedAsset {
-    let SealedVersion { published, hidden } = sealed;
+    let SealedVersion { kind, published, hidden, health } = sealed;
     let SealStats { files, content_bytes, .. } = published.stats;
     PublishedAsset {
         asset,
+        kind: *kind,
         version,
         manifest_cid: published.record.manifest.to_string(),
         content_root: published.record.content_root.0,
@@ -515,5 +577,6 @@ fn summary(
         hidden: *hidden,
         content_bytes,
         transaction,
+        health: health.clone(),
     }
 }

@@ -8,12 +8,13 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use residual_gateway::Serving;
 use residual_primitives::{Address, AssetId, AssetKind, B256, LicenceId, RevenueKind, TermsId};
+use residual_vision::Format;
 
 /// The marketplace for AI datasets and models in which use keeps paying.
 #[derive(Debug, Parser)]
 #[command(name = "residual", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not there; 4 refused by the rules of the ledger or a licence;\n5 the ledger cannot be reached or an outcome is unknown (repeat the command); 6 the data directory or disk; 7 the audit found a difference;\n8 the dataset has blockers."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -54,7 +55,7 @@ pub(crate) enum Command {
     Up(Up),
     /// Watch real data earn: the whole loop on a fresh embedded ledger, and its audit
     Demo(Demo),
-    /// Seal a folder, store it and register it as an asset
+    /// Seal a folder, store it and register it as an asset; a dataset of images is checked first, as `lint` does
     Publish(Publish),
     /// Register a work made from licensed ones; their owners will share its revenue for ever
     Derive(Derive),
@@ -101,6 +102,13 @@ pub(crate) enum Command {
     Shares(Shares),
     /// Recompute every payout from public records
     Audit,
+    /// Say what is wrong with a dataset of images, where, and what to do; nothing leaves this machine
+    #[command(
+        after_help = "Read are COCO, YOLO, Pascal VOC, CVAT, LabelMe, Create ML, DOTA and folders of classes. \nBlockers keep a dataset from being published: then the exit code is 8, else it is 0 whatever else is found."
+    )]
+    Lint(Lint),
+    /// Say how good detections are on a dataset of images: pycocotools' figures to the last bit, and what they hide
+    Eval(Eval),
     /// Accounts: new, list, import, fund
     #[command(subcommand)]
     Account(Account),
@@ -262,6 +270,65 @@ pub(crate) struct Demo {
     pub(crate) examples: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// The dataset's folder, or one annotation file, of which then only the annotations are looked at
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// coco, labelme, createml, cvat, voc, dota, yolo or image-folder [default: told by the content]
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// The licence that the data stands under, as an SPDX id [default: what the folder says]
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) data_licence: Option<String>,
+    /// Write the report as a page too, with pictures of the worst findings
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// What is there: a file of COCO annotations, or a dataset's folder in any format
+    #[arg(long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) gt: PathBuf,
+    /// What was detected: a file of COCO results, or a folder in a format that has scores
+    #[arg(long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) dt: PathBuf,
+    /// What is compared
+    #[arg(long, value_enum, default_value = "boxes")]
+    pub(crate) kind: Compared,
+    /// Which images count: all, or those with a detection, for results on a part of the dataset
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) images: CountedImages,
+    /// One split of the dataset [default: all, each split as a slice as well]
+    #[arg(long)]
+    pub(crate) split: Option<String>,
+    /// How far off each keypoint may be, in parts of the object's size, with commas [default: those of COCO's 17]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub(crate) sigmas: Option<Vec<f64>>,
+    /// From which overlap on a detection is of an object, where classes are taken for each other
+    #[arg(long, value_name = "IOU", default_value_t = 0.5)]
+    pub(crate) confusion_overlap: f64,
+    /// From which score on a detection counts, where classes are taken for each other
+    #[arg(long, value_name = "SCORE", default_value_t = 0.25)]
+    pub(crate) confusion_score: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Compared {
+    Boxes,
+    Masks,
+    Keypoints,
+    /// Oriented boxes
+    Oriented,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CountedImages {
+    All,
+    Detected,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum CutProfile {
     /// Chunks of one size: lengths stay private
@@ -297,6 +364,12 @@ pub(crate) struct Work {
     /// How the content is cut
     #[arg(long, value_enum, default_value = "fixed")]
     pub(crate) profile: CutProfile,
+    /// The licence that a dataset's data stands under, as an SPDX id; public [default: what the folder says]
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) data_licence: Option<String>,
+    /// The format that a dataset's annotations are checked in [default: told by the content; see `residual lint`]
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod account;
 mod asset;
+mod dataset;
 mod money;
 mod node;
 mod operator;
@@ -24,14 +25,24 @@ use crate::{
     output::Output,
 };
 
-/// Carries out a command.
-pub(crate) async fn run(command: Command, settings: Settings, output: &mut Output) -> Result<(), Failure> {
+/// Carries out a command that needs neither settings nor ledger; gives back any other.
+pub(crate) fn run_alone(command: Command, output: &mut Output) -> Result<Option<Command>, Failure> {
     match command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "residual", &mut script);
-            return Ok(io::stdout().write_all(&script)?);
+            io::stdout().write_all(&script)?;
         }
+        Command::Lint(what) => dataset::lint(&what, output)?,
+        Command::Eval(what) => dataset::eval(what, output)?,
+        other => return Ok(Some(other)),
+    }
+    Ok(None)
+}
+
+/// Carries out a command.
+pub(crate) async fn run(command: Command, settings: Settings, output: &mut Output) -> Result<(), Failure> {
+    match command {
         Command::Init(what) => return node::init(&settings, &what, output).await,
         Command::Up(what) => return node::up(&settings, &what, output).await,
         Command::Demo(what) => return demo::run(&what, output).await,
@@ -67,9 +78,12 @@ async fn on_ledger(command: Command, here: &Here<'_>, output: &mut Output) -> Re
         Command::Operator(what) => operator::run(here, what, output).await,
         Command::Audit => money::audit(here, output).await,
         Command::Account(what) => account::run(here, what, output).await,
-        Command::Completions { .. } | Command::Init(_) | Command::Up(_) | Command::Demo(_) => {
-            unreachable!("carried out before a ledger was opened")
-        }
+        Command::Completions { .. }
+        | Command::Init(_)
+        | Command::Up(_)
+        | Command::Demo(_)
+        | Command::Lint(_)
+        | Command::Eval(_) => unreachable!("carried out before a ledger was opened"),
     }
 }
 

@@ -16,7 +16,7 @@ use residual_classifier::{
     FineTuneConfig, FineTuneError, Model, Sample, TrainConfig, TrainError, fine_tune, onnx, parse_csv, train,
 };
 use residual_client::{
-    ANY_PORT, Budget, Client, Existing, Governance, Ground, LicenseError, Payer, Profile, Progress,
+    ANY_PORT, Budget, Check, Client, Existing, Governance, Ground, LicenseError, Payer, Profile, Progress,
     Publication, PublishedAsset, Step,
 };
 use residual_gateway::{self as gateway, Gateway};
@@ -25,7 +25,12 @@ use residual_primitives::{Address, Amount, AssetId, AssetKind, Bps, LicenceId, R
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{cli::Demo, failure::Failure, output::Output, terms_file};
+use crate::{
+    cli::Demo,
+    failure::Failure,
+    output::{Output, step_word},
+    terms_file,
+};
 use cast::{Cast, Who};
 
 /// Calls that are made of the grandchild.
@@ -223,6 +228,7 @@ impl Story<'_> {
             licences: licences.to_vec(),
             resale: Bps::new(500).expect("5% is a rate"),
             profile: Profile::Fixed,
+            check: Check::default(),
         })
     }
 
@@ -234,8 +240,7 @@ impl Story<'_> {
         let account = self.cast.account(publisher).clone();
         let (client, output) = (self.client, &mut *self.output);
         let name = publication.name.clone();
-        let progress =
-            &mut |done: residual_client::Progress| output.progress("sealing", done.done, done.total);
+        let progress = &mut |step, done: Progress| output.progress(step_word(step), done.done, done.total);
         let published = client.publish(&account, publication, progress).await?;
         self.cast.name_asset(published.asset, &name);
         self.say(&format!(
@@ -244,6 +249,9 @@ impl Story<'_> {
             published.content_bytes,
             published.asset
         ))?;
+        if let Some(health) = &published.health {
+            self.say(&format!("   its annotations were checked: {}", health.summary.summary))?;
+        }
         Ok(published)
     }
 

@@ -9,6 +9,7 @@ use residual_client::{
 };
 use residual_gateway::{ServiceError, StartError};
 use residual_primitives::{AmountError, RateError};
+use residual_vision::{EvaluateError, HealthError};
 
 use crate::{config::ConfigError, demo::DemoError, terms_file::TermsFileError};
 
@@ -100,6 +101,22 @@ pub(crate) enum Failure {
     Demo(#[from] DemoError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("expected --{option} from 0 to 1, found {found}")]
+    OutsideUnit { option: &'static str, found: f64 },
+    #[error("expected --sigmas over 0, found {found}")]
+    Sigma { found: f64 },
+    #[error("{} in the way of publishing: the report says where, and what to do", blockers(*.count))]
+    Blockers { count: u64 },
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -112,6 +129,11 @@ const REFUSED: u8 = 4;
 const LEDGER: u8 = 5;
 const HOME: u8 = 6;
 const DIFFERENCE: u8 = 7;
+const BLOCKERS: u8 = 8;
+
+fn blockers(count: u64) -> String {
+    if count == 1 { "1 blocker".to_owned() } else { format!("{count} blockers") }
+}
 
 impl Failure {
     /// The exit code, as the help says.
@@ -131,6 +153,8 @@ impl Failure {
             | Self::InputTooLarge { .. }
             | Self::DemoElsewhere
             | Self::Signed { .. }
+            | Self::OutsideUnit { .. }
+            | Self::Sigma { .. }
             | Self::NoKey => USAGE,
             Self::Client(error) => client(error),
             Self::Gateway(error) => match error {
@@ -172,7 +196,13 @@ impl Failure {
                 AuditError::Difference(_) | AuditError::NotAccounted | AuditError::Usage(_) => DIFFERENCE,
                 AuditError::Ledger(error) => ledger(error),
             },
-            Self::Demo(_) | Self::Output(_) => FAILED,
+            Self::Demo(_) | Self::Output(_) | Self::Write { .. } => FAILED,
+            Self::Health(error) => match error {
+                HealthError::Folder(_) | HealthError::Detect(_) => USAGE,
+            },
+            Self::Evaluate(EvaluateError::Engine(_)) => FAILED,
+            Self::Evaluate(_) => USAGE,
+            Self::Blockers { .. } => BLOCKERS,
             Self::Ledger(error) => ledger(error),
         }
     }
@@ -278,12 +308,14 @@ fn publish(error: &PublishError) -> u8 {
         | PublishError::FileName(_)
         | PublishError::DataDirectory { .. }
         | PublishError::Empty { .. }
+        | PublishError::Check(_)
         | PublishError::Terms(_) => USAGE,
         PublishError::Changed { .. }
         | PublishError::NotHolder { .. }
         | PublishError::NoRightToDerive { .. }
         | PublishError::LicenceExpired { .. }
         | PublishError::NoDerivationsLeft { .. } => REFUSED,
+        PublishError::Blockers { .. } => BLOCKERS,
         PublishError::Home(error) => home(error),
         PublishError::Store(_) | PublishError::Keyring(_) | PublishError::Open(_) => HOME,
         PublishError::Ledger(error) => ledger(error),

@@ -29,7 +29,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
+    let Some(command) = commands::run_alone(cli.command, output)? else { return Ok(()) };
     let settings = Settings::resolve(cli.global)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(commands::run(cli.command, settings, output))
+    runtime.block_on(commands::run(command, settings, output))
 }

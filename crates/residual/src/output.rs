@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use residual_client::Step;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -60,6 +61,13 @@ impl Output {
         }
     }
 
+    /// A result whose JSON is made already, by its own rules; or `text` for people.
+    pub(crate) fn made(&mut self, json: &str, text: &str) -> io::Result<()> {
+        self.clear();
+        let mut out = io::stdout();
+        if self.json { writeln!(out, "{json}") } else { writeln!(out, "{}", harmless(text.trim_end())) }
+    }
+
     /// A result that is made for machines whoever asked: indented for people, since they pass it on.
     pub(crate) fn document<T: Serialize>(&mut self, result: &T) -> io::Result<()> {
         self.result(result, |result| {
@@ -83,6 +91,16 @@ impl Output {
             let text = harmless(text.trim_end());
             if text.is_empty() { Ok(()) } else { writeln!(out, "{text}") }
         }
+    }
+}
+
+/// What of a long work is under way, as a progress line says it.
+pub(crate) fn step_word(step: Step) -> &'static str {
+    match step {
+        Step::Checking => "looking at the images",
+        Step::Sealing => "sealing",
+        Step::Fetching => "fetching",
+        Step::Verifying => "verifying",
     }
 }
 
@@ -112,8 +130,9 @@ impl Table {
         }
     }
 
+    /// A row. A cell stays in its line, whoever wrote it.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| cell.replace(['\n', '\r'], " ")).collect());
     }
 
     pub(crate) fn render(&self) -> String {
@@ -152,7 +171,7 @@ mod tests {
     fn a_table_aligns_words_left_and_numbers_right() {
         let mut table = Table::new(&["who", ">units"]);
         table.row(["Ada".to_owned(), "5".to_owned()]);
-        table.row(["Mo".to_owned(), "1000".to_owned()]);
-        assert_eq!(table.render(), "who  units\n---  -----\nAda      5\nMo    1000\n");
+        table.row(["M\no".to_owned(), "1000".to_owned()]);
+        assert_eq!(table.render(), "who  units\n---  -----\nAda      5\nM o   1000\n");
     }
 }

@@ -25,16 +25,18 @@ mod rule;
 
 pub use evaluate::{
     ClassFigures, Confusion, ConfusionAt, Curve, EvaluateError, Evaluation, Figure, Images, Kind, Options,
-    Slice, align, evaluate, evaluate_files,
+    Slice, align, evaluate, evaluate_files, evaluate_paths,
 };
 pub use finding::{Finding, Findings, Place, Pointer};
 pub use folder::{Folder, FolderError, ReadError};
-pub use formats::{DetectError, Format, Loss, UnknownFormat, WriteError, detect, read, read_results, write};
+pub use formats::{
+    DetectError, Format, Loss, UnknownFormat, WriteError, detect, read, read_results, recognise, write,
+};
 pub use limits::Limits;
 pub use lint::{Checkup, Health, HealthError, Histogram, Statistics, check_up};
 pub use model::{
     Annotation, Attributes, Bounds, Category, CategoryIndex, Dataset, Image, ImageIndex, Info, Keypoint,
     Licence, Quadrangle, Rle, Segmentation, Skeleton, Visibility,
 };
-pub use report::{Broken, Outline, Picture, Report};
+pub use report::{Broken, Drawing, Outline, Picture, Report, Summary, pictures};
 pub use rule::{Rule, Severity};

@@ -2,7 +2,9 @@
 //!
 //! [`Report::json`] is the report itself: the same folder gives the same bytes, so that its hash can be signed and a buyer
 //! can tell that the report they read is the one that was sealed. [`Report::text`] and [`Report::html`] show it to people;
-//! the page needs no file or network beside it, and no script.
+//! the page needs no file or network beside it, and no script. [`pictures`] draws the worst findings for it.
+
+mod pictures;
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +12,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{Finding, Findings, Format, Histogram, Rule, Severity, Statistics};
+
+pub use pictures::pictures;
 
 /// The name of the form of [`Report::json`]; another form has another name.
 const SCHEMA: &str = "residual/health/1";
@@ -55,6 +59,33 @@ pub struct Report {
     pub statistics: Statistics,
 }
 
+/// What is in a dataset and how it is, in a few numbers; shown as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The format of the annotations.
+    pub format: String,
+    /// Images.
+    pub images: u64,
+    /// Annotations.
+    pub annotations: u64,
+    /// Classes.
+    pub classes: u64,
+    /// How many findings there are of each severity.
+    pub severities: BTreeMap<Severity, u64>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, images, annotations, classes, severities } = self;
+        write!(out, "{format}: {images} images, {annotations} annotations, {classes} classes; ")?;
+        let counts = severities.iter().rev().filter(|(_, count)| **count > 0);
+        let counts: Vec<_> =
+            counts.map(|(severity, count)| format!("{count} {}", noun(*severity, *count))).collect();
+        out.write_str(if counts.is_empty() { "no findings" } else { "" })?;
+        out.write_str(&counts.join(", "))
+    }
+}
+
 /// A rule and what breaks it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Broken {
@@ -72,12 +103,19 @@ pub struct Broken {
     pub findings: Vec<Finding>,
 }
 
-/// A picture of a finding, for the page.
+/// A finding as the page shows it.
 #[derive(Debug, Clone)]
 pub struct Picture {
     /// What it shows.
     pub finding: Finding,
-    /// The picture, JPEG.
+    /// The image that the finding is about; or why it cannot be shown.
+    pub drawing: Result<Drawing, String>,
+}
+
+/// An image, small, with boxes on it.
+#[derive(Debug, Clone)]
+pub struct Drawing {
+    /// The image, JPEG.
     pub jpeg: Vec<u8>,
     /// Its width in pixels.
     pub width: u32,
@@ -140,16 +178,16 @@ impl Report {
         Sha256::digest(self.json().as_bytes()).into()
     }
 
-    /// One line: what there is and how it is.
-    pub fn summary(&self) -> String {
+    /// What there is and how it is, in a few numbers.
+    pub fn summary(&self) -> Summary {
         let Statistics { images, annotations, classes, .. } = &self.statistics;
-        let format = self.format;
-        let counts: Vec<String> = (self.severities.iter().rev())
-            .filter(|(_, count)| **count > 0)
-            .map(|(severity, count)| format!("{count} {}", noun(*severity, *count)))
-            .collect();
-        let verdict = if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") };
-        format!("{format}: {images} images, {annotations} annotations, {} classes; {verdict}", classes.len())
+        Summary {
+            format: self.format.to_string(),
+            images: *images,
+            annotations: *annotations,
+            classes: classes.len() as u64,
+            severities: self.severities.clone(),
+        }
     }
 
     /// The report for a terminal: what is wrong, where, and what to do.
@@ -165,7 +203,9 @@ impl Report {
             let severity = noun(*severity, 1);
             writeln!(out, "{severity} {} ({count}): {meaning}; {advice}", rule.id())?;
             for finding in broken.findings.iter().take(SHOWN_PER_RULE) {
-                writeln!(out, "  {}: {}", finding.place, finding.found)?;
+                // A file's name may hold what would look like a line of ours.
+                let place = finding.place.to_string().replace(char::is_control, " ");
+                writeln!(out, "  {place}: {}", finding.found)?;
             }
             let rest = count.saturating_sub(SHOWN_PER_RULE as u64);
             if rest > 0 {
@@ -192,7 +232,7 @@ impl Report {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}: health report</title>\n<style>{STYLE}</style>\n\
              <main>\n<h1>{title}</h1>\n<p>{}</p>\n",
-            Escaped(&self.summary())
+            Escaped(&self.summary().to_string())
         )?;
         out.push_str("<ul class=\"tiles\">\n");
         for (severity, count) in self.severities.iter().rev() {
@@ -338,13 +378,28 @@ fn write_broken(out: &mut String, broken: &Broken) -> fmt::Result {
 }
 
 fn write_picture(out: &mut String, picture: &Picture) -> fmt::Result {
-    let Picture { finding, jpeg, width, height, outlines } = picture;
-    let place = finding.place.to_string();
+    let Picture { finding, drawing } = picture;
+    out.push_str("<figure>");
+    match drawing {
+        Ok(drawing) => write_drawing(out, drawing, &finding.found)?,
+        Err(reason) => write!(out, "<p>No picture: {}.</p>", Escaped(reason))?,
+    }
+    writeln!(
+        out,
+        "<figcaption><code>{}</code> {}<br><small>{}</small></figcaption></figure>",
+        finding.rule.id(),
+        Escaped(&finding.found),
+        Escaped(&finding.place.to_string())
+    )
+}
+
+fn write_drawing(out: &mut String, drawing: &Drawing, said: &str) -> fmt::Result {
+    let Drawing { jpeg, width, height, outlines } = drawing;
     write!(
         out,
-        "<figure><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\
+        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\
          <image href=\"data:image/jpeg;base64,{}\" width=\"{width}\" height=\"{height}\"/>",
-        Escaped(&finding.found),
+        Escaped(said),
         STANDARD.encode(jpeg)
     )?;
     for outline in outlines {
@@ -356,13 +411,8 @@ fn write_picture(out: &mut String, picture: &Picture) -> fmt::Result {
             Escaped(&outline.label)
         )?;
     }
-    writeln!(
-        out,
-        "</svg><figcaption><code>{}</code> {}<br><small>{}</small></figcaption></figure>",
-        finding.rule.id(),
-        Escaped(&finding.found),
-        Escaped(&place)
-    )
+    out.push_str("</svg>");
+    Ok(())
 }
 
 fn noun(severity: Severity, count: u64) -> &'static str {

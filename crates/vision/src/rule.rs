@@ -1,9 +1,11 @@
 //! The linter's rules: the one table of their ids, gravity, meaning and advice.
 
-use serde::{Serialize, Serializer};
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 /// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// A fact worth knowing.
@@ -19,6 +21,17 @@ pub enum Severity {
 impl Severity {
     /// Every severity, the least grave first.
     pub const ALL: &[Severity] = &[Severity::Info, Severity::Warning, Severity::Error, Severity::Blocker];
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+            Severity::Blocker => "blocker",
+        })
+    }
 }
 
 macro_rules! rules {

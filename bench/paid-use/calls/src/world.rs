@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use residual_classifier::{Sample, TrainConfig, onnx, parse_csv, train};
-use residual_client::{ANY_PORT, Client, Governance, Ground, Person, Profile, Publication, PublishedAsset};
+use residual_client::{ANY_PORT, Check, Client, Governance, Ground, Person, Profile, Publication, PublishedAsset};
 use residual_primitives::{Address, Amount, AssetKind, Bps, Rates, Reach, Rights, Terms, VersionsGranted};
 
 use crate::Failure;
@@ -46,8 +46,9 @@ impl World {
             licences: Vec::new(),
             resale: Bps::new(500)?,
             profile: Profile::Fixed,
+            check: Check::default(),
         };
-        let model = client.publish(&owner, publication, &mut |_| {}).await?;
+        let model = client.publish(&owner, publication, &mut |_, _| {}).await?;
         let digit = digits.into_iter().next().ok_or("expected digits to send, found none")?;
         Ok(Self { client: Arc::new(client), model, onnx, digit })
     }

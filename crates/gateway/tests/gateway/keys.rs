@@ -130,7 +130,7 @@ async fn key_1_an_absent_licence_and_another_assets_give_no_key() {
     let publisher = buyer.town.account("dev:1");
     let mut other = publication(buyer.town.temp.path(), &publisher, Vec::new());
     other.name = "another".to_owned();
-    let other = buyer.town.client.publish(&publisher, other, &mut |_| {}).await.unwrap().asset;
+    let other = buyer.town.client.publish(&publisher, other, &mut |_, _| {}).await.unwrap().asset;
     let swapped = LicenceId::new(other, buyer.licence.terms_number(), buyer.licence.serial()).to_u256();
     buyer.ask(&KeyRequest { licenceId: swapped, ..buyer.request() }).await.problem(404, "not-found");
 }

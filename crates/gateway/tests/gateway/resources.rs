@@ -30,7 +30,8 @@ async fn versions_are_listed_newest_first_and_in_pages() {
     let publisher = town.account("dev:1");
     let publication = publication(town.temp.path(), &publisher, Vec::new());
     std::fs::write(&publication.path, b"other bytes").unwrap();
-    let second = town.client.publish_version(&publisher, town.asset, publication, &mut |_| {}).await.unwrap();
+    let second =
+        town.client.publish_version(&publisher, town.asset, publication, &mut |_, _| {}).await.unwrap();
     let path = format!("/v1/assets/{}/versions", town.asset);
     let all = town.get(&path).await.json();
     assert_eq!(all["total"], 2);

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, sync::Mutex, time::Duration};
 
-use residual_client::{ANY_PORT, Client, Governance, Ground, Person, Profile, Publication, PublishedAsset};
+use residual_client::{
+    ANY_PORT, Check, Client, Governance, Ground, Person, Profile, Publication, PublishedAsset,
+};
 use residual_gateway::{Config, Gateway};
 use residual_ledger::{
     SolCall, Transaction,
@@ -86,7 +88,7 @@ impl Town {
         let currency = client.currency().token;
         let publication =
             publication(temp.path(), &publisher, vec![commercial(currency), subscription(currency)]);
-        let published = client.publish(&publisher, publication, &mut |_| {}).await.unwrap();
+        let published = client.publish(&publisher, publication, &mut |_, _| {}).await.unwrap();
         let config = Config { origins: vec![OWN_ORIGIN.to_owned()], ..Config::at(ANY_PORT) };
         let gateway = Gateway::start(client.clone(), account(&client, "dev:9"), config).await.unwrap();
         let http = http::client(Duration::from_secs(10), Duration::from_secs(60)).unwrap();
@@ -179,6 +181,7 @@ pub(crate) fn publication(temp: &Path, publisher: &Person, terms: Vec<Terms>) ->
         licences: Vec::new(),
         resale: Bps::ZERO,
         profile: Profile::Fixed,
+        check: Check::default(),
     }
 }
 

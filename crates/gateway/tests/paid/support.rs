@@ -10,7 +10,7 @@ use std::{
 
 use residual_classifier::{Model, Sample, TrainConfig, onnx, parse_csv, train};
 use residual_client::{
-    ANY_PORT, Budget, Client, Governance, Ground, Payer, Person, Profile, Publication, PublishedAsset,
+    ANY_PORT, Budget, Check, Client, Governance, Ground, Payer, Person, Profile, Publication, PublishedAsset,
 };
 use residual_gateway::{Config, Gateway, Serving, SettlementRules};
 use residual_ledger::http::{self, Method, Request, Url};
@@ -113,8 +113,9 @@ impl World {
                 licences: Vec::new(),
                 resale: Bps::ZERO,
                 profile: Profile::Fixed,
+                check: Check::default(),
             };
-            let published = client.publish(&of_parent, publication, &mut |_| {}).await.unwrap();
+            let published = client.publish(&of_parent, publication, &mut |_, _| {}).await.unwrap();
             client.fund(&account(&client, 0), owner.address(), PURSE).await.unwrap();
             let terms = published.terms[0];
             let bought = client.license(&owner, published.asset, terms, owner.address(), None).await.unwrap();
@@ -131,8 +132,9 @@ impl World {
             licences,
             resale: Bps::new(500).unwrap(),
             profile: Profile::Fixed,
+            check: Check::default(),
         };
-        let model = client.publish(&owner, publication, &mut |_| {}).await.unwrap();
+        let model = client.publish(&owner, publication, &mut |_, _| {}).await.unwrap();
         (Self { client: Arc::new(client), model, twin, digits, dir }, parent)
     }
 

@@ -1,14 +1,18 @@
 //! `publish`, `derive`, `terms`, `show`, `license`, `get`, `shares`.
 
-use residual_client::{Currency, Existing, Profile, Progress, Publication, PublishedAsset, Step, TermsRow};
-use residual_primitives::{Amount, AssetId, Bps, LicenceId, Rates, Reach, SHARES_SUPPLY, TermsId};
+use residual_client::{
+    BrokenRule, Check, Currency, Existing, HEALTH, HealthSummary, Profile, Progress, Publication,
+    PublishedAsset, TermsRow,
+};
+use residual_primitives::{Amount, AssetId, AssetKind, Bps, LicenceId, Rates, Reach, SHARES_SUPPLY, TermsId};
+use residual_vision::Severity;
 use serde_json::json;
 
 use crate::{
     cli::{CutProfile, Derive, Get, License, Publish, Shares, Show, Terms, Work},
     commands::Here,
     failure::Failure,
-    output::{Output, Table},
+    output::{Output, Table, step_word},
     terms_file,
 };
 
@@ -40,6 +44,7 @@ impl Here<'_> {
                 CutProfile::Fixed => Profile::Fixed,
                 CutProfile::Cdc => Profile::Cdc,
             },
+            check: Check { format: work.format, data_licence: work.data_licence },
         })
     }
 }
@@ -53,6 +58,19 @@ fn published(asset: &PublishedAsset, output: &mut Output) -> Result<(), Failure>
         if asset.hidden > 0 {
             text +=
                 &format!("left out {} hidden files or folders: their names begin with a dot\n", asset.hidden);
+        }
+        match &asset.health {
+            Some(health) => {
+                text += &format!("health   {}\n", health.summary.summary);
+                for broken in health.rules.iter().filter(|broken| broken.severity > Severity::Info) {
+                    let BrokenRule { rule, severity, count, meaning } = broken;
+                    text += &format!("         {severity} {rule} ({count}): {meaning}\n");
+                }
+            }
+            None if asset.kind == AssetKind::Dataset => {
+                text += "health   not checked: found no images with annotations of a known format\n";
+            }
+            None => {}
         }
         for terms in &asset.terms {
             text += &format!("terms    {terms}\n");
@@ -68,7 +86,7 @@ fn published(asset: &PublishedAsset, output: &mut Output) -> Result<(), Failure>
 pub(super) async fn publish(here: &Here<'_>, what: Publish, output: &mut Output) -> Result<(), Failure> {
     let publisher = here.account()?;
     let publication = here.publication(what.work, Vec::new())?;
-    let progress = &mut |done: Progress| output.progress("sealing", done.done, done.total);
+    let progress = &mut |step, done: Progress| output.progress(step_word(step), done.done, done.total);
     let asset = match what.version_of {
         Some(asset) => here.client.publish_version(&publisher, asset, publication, progress).await?,
         None => here.client.publish(&publisher, publication, progress).await?,
@@ -79,7 +97,7 @@ pub(super) async fn publish(here: &Here<'_>, what: Publish, output: &mut Output)
 pub(super) async fn derive(here: &Here<'_>, what: Derive, output: &mut Output) -> Result<(), Failure> {
     let publisher = here.account()?;
     let publication = here.publication(what.work, what.licences)?;
-    let progress = &mut |done: Progress| output.progress("sealing", done.done, done.total);
+    let progress = &mut |step, done: Progress| output.progress(step_word(step), done.done, done.total);
     let asset = here.client.publish(&publisher, publication, progress).await?;
     published(&asset, output)
 }
@@ -138,8 +156,15 @@ pub(super) async fn show(here: &Here<'_>, what: Show, output: &mut Output) -> Re
     let page = here.client.asset_page(asset).await?;
     output.result(&page, |page| {
         let mut text = String::new();
+        let health = HealthSummary::of_about(&page.about);
         for (key, value) in page.about.iter().filter(|(_, value)| !value.is_empty()) {
-            text += &format!("{:<12} {}\n", one_line(key), one_line(value));
+            match health.as_ref().filter(|_| key == HEALTH) {
+                Some(HealthSummary { summary, report_sha256 }) => {
+                    text += &format!("{HEALTH:<12} {}\n", one_line(&summary.to_string()));
+                    text += &format!("{:<12} sha256 {}\n", "report", one_line(report_sha256));
+                }
+                None => text += &format!("{:<12} {}\n", one_line(key), one_line(value)),
+            }
         }
         text += &format!(
             "asset        {}\ncontroller   {}\nversions     {}\nmanifest     {}\nresale       {}\n",
@@ -242,7 +267,7 @@ pub(super) async fn license(here: &Here<'_>, what: License, output: &mut Output)
 pub(super) async fn get(here: &Here<'_>, what: Get, output: &mut Output) -> Result<(), Failure> {
     let holder = here.account()?;
     let existing = if what.replace { Existing::Replace } else { Existing::Keep };
-    let progress = &mut |step: Step, done: Progress| output.progress(word(step), done.done, done.total);
+    let progress = &mut |step, done: Progress| output.progress(step_word(step), done.done, done.total);
     let version = what.version.map(u32::from);
     let gateway = match &what.gateway {
         Some(url) => {
@@ -262,14 +287,6 @@ pub(super) async fn get(here: &Here<'_>, what: Get, output: &mut Output) -> Resu
         )
     })?;
     Ok(())
-}
-
-/// What of a fetch is under way, as a progress line says it.
-fn word(step: Step) -> &'static str {
-    match step {
-        Step::Fetching => "fetching",
-        Step::Verifying => "verifying",
-    }
 }
 
 pub(super) async fn shares(here: &Here<'_>, what: Shares, output: &mut Output) -> Result<(), Failure> {

@@ -37,6 +37,8 @@ fn the_help_of_every_command_is_as_it_was_read() {
         "shares show",
         "shares transfer",
         "audit",
+        "lint",
+        "eval",
         "account new",
         "account import",
         "account list",

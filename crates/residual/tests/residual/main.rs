@@ -5,6 +5,8 @@ mod audit;
 mod bad_input;
 mod chains;
 mod commands;
+mod conformance;
+mod dataset;
 mod demo;
 mod gateway;
 mod help;

@@ -1,8 +1,8 @@
 //! How good a model is on a dataset: average precision and recall as pycocotools reckons them, and what they hide.
 //!
-//! Owns: the check of both inputs, the figures and how they are broken down (class, size, curve, confusion, slice). The
-//! matching and the averages are `hotcoco`'s, which sums in numpy's order; the tests hold every figure to the last bit of
-//! pycocotools 2.0.11 (ADR 18, with what differs).
+//! Owns: the way to both inputs (`paths`) and their check, the figures and how they are broken down (class, size, curve,
+//! confusion, slice). The matching and the averages are `hotcoco`'s, which sums in numpy's order; the tests hold every figure
+//! to the last bit of pycocotools 2.0.11 (ADR 18, with what differs).
 //!
 //! Refuses: what pycocotools fails on or silently takes for something else (a missing score, box or size, ids that stand
 //! twice, a mask that does not fill its image), and inputs that would cost more than [`Limits`] allow. All of this is found
@@ -10,6 +10,7 @@
 
 mod figures;
 mod input;
+mod paths;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,8 @@ use hotcoco::{COCO, COCOeval, params::IouType};
 use serde::Serialize;
 
 use crate::{Annotation, Dataset, Limits};
+
+pub use paths::evaluate_paths;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -216,6 +219,26 @@ pub enum EvaluateError {
         expected: String,
         /// What it has.
         found: String,
+    },
+    /// A reader left something out.
+    #[error(
+        "expected every record of {path} to be sound, found {count} that are not, the first in {first}; `residual lint` shows them"
+    )]
+    Unread {
+        /// The file or folder.
+        path: String,
+        /// How many.
+        count: u64,
+        /// The first one's place, and what stands there.
+        first: String,
+    },
+    /// A split that is not there.
+    #[error("expected a split of the dataset ({}), found {split:?}", if splits.is_empty() { "it has none" } else { splits })]
+    NoSplit {
+        /// What was asked for.
+        split: String,
+        /// Those that there are.
+        splits: String,
     },
     /// A part of the dataset was asked for that has no image.
     #[error("expected images to evaluate, found none; name some, or give detections")]

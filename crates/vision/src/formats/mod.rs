@@ -23,11 +23,11 @@ mod shape;
 mod voc;
 mod xml;
 mod yaml;
-mod yolo;
+pub(crate) mod yolo;
 
 use std::{fmt, io, path::Path, str::FromStr};
 
-use crate::{Dataset, Findings, Folder, Limits};
+use crate::{Dataset, Findings, Folder, Limits, images::Kind};
 
 pub use coco::read_results;
 
@@ -164,6 +164,23 @@ pub fn detect(folder: &Folder, limits: &Limits) -> Result<Format, DetectError> {
         [] if json::any_broken(folder, limits) => Ok(Format::Coco),
         [] => Err(DetectError::Nothing { seen: seen(folder) }),
         _ => Err(DetectError::Several { found }),
+    }
+}
+
+/// As [`detect`], of a folder that may be of anything: none where it holds no image, or images of which nothing is said in a
+/// known format.
+///
+/// # Errors
+/// The annotations are of several formats.
+pub fn recognise(folder: &Folder, limits: &Limits) -> Result<Option<Format>, DetectError> {
+    // Without images, files for other ends look like some format: a list of names in YAML, `annotations` in JSON.
+    if !folder.files().any(|(path, _)| Kind::of_name(path).is_some()) {
+        return Ok(None);
+    }
+    match detect(folder, limits) {
+        Ok(format) => Ok(Some(format)),
+        Err(DetectError::Nothing { .. }) => Ok(None),
+        Err(several) => Err(several),
     }
 }
 

@@ -119,6 +119,11 @@ struct Config {
     lists: BTreeSet<String>,
 }
 
+/// Whether an image's size is not known, so that what is in it is in parts of it.
+pub(crate) fn is_normalised(image: &Image) -> bool {
+    image.attributes.contains_key(NORMALISED)
+}
+
 fn is_text(path: &str) -> bool {
     paths::extension(path).eq_ignore_ascii_case("txt")
 }

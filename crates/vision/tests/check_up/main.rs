@@ -6,6 +6,7 @@
 mod clean;
 mod conformance;
 mod corrupt;
+mod pictures;
 
 use std::{
     fs,
