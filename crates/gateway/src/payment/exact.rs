@@ -7,7 +7,7 @@ use residual_meter::{Charge, RecordExactError};
 use residual_primitives::{Address, Amount, B256};
 use residual_x402::{
     PaymentPayload, SettleResponse,
-    exact::{Authorization, reason},
+    exact::{Authorization, Payload, reason},
 };
 
 use super::{
@@ -35,7 +35,8 @@ pub(super) async fn serve<T>(
 ) -> Result<(T, SettleResponse), Refusal> {
     let unpaid = |word: &str, detail: String| app.shop.unpaid(call, word, detail);
     // Before the turn of a payer and the ledger's time are taken for somebody who only names them.
-    let transfer = signed_transfer(&app.shop, payment, call.receiver, call.price)
+    let payload = payment.exact().map_err(|error| unpaid(reason::PAYLOAD, error.to_string()))?;
+    let transfer = signed_transfer(&app.shop, &payload, call.receiver, call.price)
         .map_err(|flaw| unpaid(flaw.reason, flaw.detail))?;
     let (from, value) = (transfer.from, transfer.value);
     // One at a time for a payer: of two like requests the second finds the first's record, and nobody has work done for
@@ -90,25 +91,21 @@ pub(super) async fn serve<T>(
     Ok((answer, paid))
 }
 
-/// What is wrong with a payment: the peers' name of it, that in words, and whom it names as its payer.
+/// What is wrong with a payment: the peers' name of it, and that in words.
 pub(super) struct Flaw {
     pub(super) reason: &'static str,
     pub(super) detail: String,
-    pub(super) payer: Option<Address>,
 }
 
 /// The transfer of so much to that payee which is in a payment, signed by who pays. Nothing of it is asked of the ledger.
 pub(super) fn signed_transfer(
     shop: &Shop,
-    payment: &PaymentPayload,
+    payload: &Payload,
     payee: Address,
     amount: Amount,
 ) -> Result<SignedTransfer, Flaw> {
-    let payload = payment.exact();
-    let payload =
-        payload.map_err(|error| Flaw { reason: reason::PAYLOAD, detail: error.to_string(), payer: None })?;
     let Authorization { from, to, value, valid_after, valid_before, nonce } = payload.authorization;
-    let flaw = |reason, detail| Flaw { reason, detail, payer: Some(from) };
+    let flaw = |reason, detail| Flaw { reason, detail };
     if to != payee {
         return Err(flaw(reason::RECIPIENT, format!("expected a transfer to {payee}, found one to {to}")));
     }

@@ -20,13 +20,13 @@ use residual_client::{LedgerError, SignedTransfer, Sponsored, now_s};
 use residual_primitives::{Address, Amount, B256};
 use residual_x402::{
     PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind, VERSION, VerifyResponse,
-    exact::{SCHEME, reason},
+    exact::{Authorization, SCHEME, reason},
 };
 use serde_json::{Map, Value};
 
 use super::{
     confirmed,
-    exact::{BUSY_PAYER, Flaw, payer_seat, signed_transfer},
+    exact::{BUSY_PAYER, payer_seat, signed_transfer},
     sponsor,
 };
 use crate::{App, limits, problem::Problem};
@@ -79,13 +79,6 @@ impl From<Problem> for Declined {
 impl From<LedgerError> for Declined {
     fn from(error: LedgerError) -> Self {
         Self::Problem(error.into())
-    }
-}
-
-impl From<Flaw> for Declined {
-    fn from(flaw: Flaw) -> Self {
-        let Flaw { reason, detail, payer } = flaw;
-        Self::Refused { reason, detail, payer, transaction: None }
     }
 }
 
@@ -202,24 +195,26 @@ async fn judge(app: &App, order: &Order) -> Result<SignedTransfer, Declined> {
     if required.amount == Amount::ZERO {
         return Err(refused(reason::REQUIREMENTS, "expected an amount above zero, found zero".to_owned()));
     }
-    let transfer = signed_transfer(&app.shop, payment, required.pay_to, required.amount)?;
-    let refused =
-        |reason, detail| Declined::Refused { reason, detail, payer: Some(transfer.from), transaction: None };
+    let payload = payment.exact().map_err(|error| refused(reason::PAYLOAD, error.to_string()))?;
+    let Authorization { from, valid_after, valid_before, .. } = payload.authorization;
+    let refused = |reason, detail| Declined::Refused { reason, detail, payer: Some(from), transaction: None };
     let needed = app.shop.validity(now_s());
-    if transfer.valid_before_s <= needed.end {
-        let (expected, found) = (needed.end, transfer.valid_before_s);
+    if valid_before <= needed.end {
+        let (expected, found) = (needed.end, valid_before);
         return Err(refused(
             reason::VALID_BEFORE,
             format!("expected a transfer good beyond {expected}, found {found}"),
         ));
     }
-    if transfer.valid_after_s >= needed.start {
-        let (expected, found) = (needed.start, transfer.valid_after_s);
+    if valid_after >= needed.start {
+        let (expected, found) = (needed.start, valid_after);
         return Err(refused(
             reason::VALID_AFTER,
             format!("expected a transfer good before {expected}, found {found}"),
         ));
     }
+    let transfer = signed_transfer(&app.shop, &payload, required.pay_to, required.amount)
+        .map_err(|flaw| refused(flaw.reason, flaw.detail))?;
     if app.till_at(transfer.to).await?.is_none() {
         let found = transfer.to;
         let detail = format!("expected the till of an asset of this marketplace to be paid, found {found}");
