@@ -25,11 +25,11 @@ use residual_x402::{
 use serde_json::{Map, Value};
 
 use super::{
-    confirmed,
+    confirmed, deal,
     exact::{BUSY_PAYER, payer_seat, signed_transfer},
     sponsor,
 };
-use crate::{App, limits, problem::Problem};
+use crate::{App, problem::Problem};
 
 /// What the signers of all EVM chains are listed under.
 const EVM_CHAINS: &str = "eip155:*";
@@ -122,22 +122,13 @@ pub(crate) async fn verify(app: &App, order: &Order) -> Result<VerifyResponse, P
 /// Carries a payment to the ledger, and answers when the chain's rule takes its block for good. It is dealt with to its
 /// end, whether or not the server still waits.
 pub(crate) async fn settle(app: &Arc<App>, order: Order) -> Result<SettleResponse, Problem> {
-    let Ok(place) = Arc::clone(&app.payments).try_acquire_owned() else {
-        let detail =
-            "expected fewer payments at once, found as many as are dealt with; try again in a moment";
-        return Err(Problem::unavailable(detail, Duration::from_secs(1)));
-    };
     let network = app.shop.network();
-    let caller = limits::caller_place();
-    let dealt = tokio::spawn({
-        let app = Arc::clone(app);
-        async move {
-            let _places = (place, caller);
-            let transfer = judge(&app, &order).await?;
-            carry(&app, &transfer).await.map(|transaction| (transfer, transaction))
-        }
-    });
-    let dealt = dealt.await.map_err(|_| Problem::internal("the payment could not be dealt with"))?;
+    let gateway = Arc::clone(app);
+    let dealt = deal(app, async move {
+        let transfer = judge(&gateway, &order).await?;
+        carry(&gateway, &transfer).await.map(|transaction| (transfer, transaction))
+    })
+    .await;
     let text = |transaction: Option<B256>| transaction.map(|hash| hash.to_string()).unwrap_or_default();
     match dealt {
         Ok((transfer, transaction)) => {

@@ -99,10 +99,10 @@ pub(crate) async fn paid<T: Send + 'static>(
 }
 
 /// Deals with a payment to its end, whether or not anybody still waits, if there is room for one more.
-async fn deal<T: Send + 'static>(
+async fn deal<T: Send + 'static, E: From<Problem> + Send + 'static>(
     app: &App,
-    payment: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
+    payment: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     let Ok(place) = Arc::clone(&app.payments).try_acquire_owned() else {
         let detail =
             "expected fewer payments at once, found as many as are dealt with; try again in a moment";

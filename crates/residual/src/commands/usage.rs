@@ -96,7 +96,7 @@ async fn fetch(
     let mut fetched = Vec::new();
     for commitment in here.client.usage_commitments(head).await? {
         let epoch = commitment.epoch;
-        if commitment.gateway != gateway || here.client.usage_file(gateway, epoch)?.is_some() {
+        if commitment.gateway != gateway || here.client.open_usage_file(gateway, epoch)?.is_some() {
             continue;
         }
         let bytes = from.usage_epoch(gateway, epoch).await?;
